@@ -1,0 +1,194 @@
+//! What a cell that failed tells: Jupyter's ename, evalue and traceback, in words that a beginner can act on.
+
+use crate::cell_lines::{CellLine, CellLines};
+use crate::events::{Exit, Panic, UserError};
+use crate::runtime::CELL_SOURCE;
+use jupyter_protocol::{ErrorOutput, ReplyError};
+use std::fmt::Write;
+
+const RED: &str = "\x1b[31m";
+const BOLD: &str = "\x1b[1m";
+const BLUE: &str = "\x1b[34m";
+const OFF: &str = "\x1b[0m";
+/// Codes of rustc's errors are explained here.
+const EXPLANATIONS: &str = "https://doc.rust-lang.org/error_codes/";
+
+/// Why a cell failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// Its kind: `Panic`, `UserError`, `E0308`, `ProcessExit`, …
+    pub ename: String,
+    /// What happened, in one sentence or the error's own words.
+    pub evalue: String,
+    /// Lines for a person, with ANSI colours.
+    pub traceback: Vec<String>,
+}
+
+impl Failure {
+    /// A failure that has no place in a cell.
+    pub fn plain(ename: &str, evalue: impl Into<String>) -> Self {
+        let evalue = evalue.into();
+        Self { ename: ename.into(), traceback: vec![headline(ename, &evalue)], evalue }
+    }
+
+    /// A panic: its message, its place, and the learner's functions that led to it.
+    pub fn panic(panic: &Panic, cells: &CellLines, generated: &str) -> Self {
+        let mut failure = Self::plain("Panic", &panic.message);
+        let mut seen: Vec<CellLine> = Vec::new();
+        let own = panic.frames.iter().filter(|frame| frame.file == CELL_SOURCE);
+        for place in own.filter_map(|frame| cells.find(generated, frame.line)) {
+            if !seen.contains(&place) {
+                failure.traceback.push(frame(if seen.is_empty() { "at" } else { "called from" }, &place));
+                seen.push(place);
+            }
+        }
+        if seen.is_empty()
+            && let Some(at) = panic.frames.first()
+        {
+            failure.traceback.push(format!("  in a library: {} line {}", at.file, at.line));
+        }
+        failure
+    }
+
+    /// An error that left the cell through `?`.
+    pub fn user_error(error: &UserError, cells: &CellLines, generated: &str) -> Self {
+        let mut failure = Self::plain("UserError", &error.message);
+        let place = error.line.and_then(|line| cells.find(generated, line));
+        failure.traceback.extend(place.map(|place| frame("returned by `?` at", &place)));
+        failure
+    }
+
+    /// The process that runs cells ended.
+    pub fn exit(exit: Exit) -> Self {
+        const LOST: &str = "Variables are lost; the next cell starts with none. Definitions and dependencies are kept.";
+        let mut failure = match exit {
+            Exit::Code(code) => Self::plain("ProcessExit", format!("the cell ended its process with exit code {code}")),
+            Exit::Signal(signal) => Self::plain("ProcessCrash", crash(signal)),
+            Exit::Interrupted => Self::plain("Interrupted", "the cell was interrupted while it ran"),
+            Exit::ClosedStdout => Self::plain("ProcessExit", "the cell closed its standard output, by which it is heard"),
+        };
+        failure.traceback.push(LOST.into());
+        failure
+    }
+
+    /// What evcxr could not compile or do.
+    pub fn evcxr(error: &evcxr::Error, count: usize, source: &str) -> Self {
+        match error {
+            evcxr::Error::CompilationErrors(errors) if !errors.is_empty() => compile(errors, count, source),
+            other => Self::plain("CompileError", other.to_string()),
+        }
+    }
+}
+
+impl From<&Failure> for ErrorOutput {
+    fn from(f: &Failure) -> Self {
+        Self { ename: f.ename.clone(), evalue: f.evalue.clone(), traceback: f.traceback.clone() }
+    }
+}
+
+impl From<&Failure> for ReplyError {
+    fn from(f: &Failure) -> Self {
+        Self { ename: f.ename.clone(), evalue: f.evalue.clone(), traceback: f.traceback.clone() }
+    }
+}
+
+fn headline(ename: &str, evalue: &str) -> String {
+    format!("{BOLD}{RED}{ename}{OFF}{BOLD}: {evalue}{OFF}")
+}
+
+fn frame(relation: &str, place: &CellLine) -> String {
+    format!("  {relation} {BLUE}cell {}, line {}{OFF}: {}", place.cell, place.line, place.text)
+}
+
+fn crash(signal: i32) -> String {
+    let name = nix::sys::signal::Signal::try_from(signal).map_or("unknown signal", |s| s.as_str());
+    let cause = match signal {
+        libc::SIGSEGV | libc::SIGBUS => "it used memory that is not its own; in safe Rust, a stack that overflowed",
+        libc::SIGABRT => "it was aborted: `abort()`, a panic while panicking, or an overflowed stack",
+        libc::SIGKILL => "it was killed from outside, most often because memory ran out",
+        libc::SIGILL => "it ran an instruction that this processor does not have",
+        _ => "it was ended by a signal",
+    };
+    format!("the cell's process crashed with {name} (signal {signal}): {cause}")
+}
+
+fn compile(errors: &[evcxr::CompilationError], count: usize, source: &str) -> Failure {
+    let first = &errors[0];
+    let mut traceback: Vec<String> = Vec::new();
+    for error in errors {
+        let text = describe(error, count, source);
+        if !traceback.contains(&text) {
+            traceback.push(text);
+        }
+    }
+    Failure { ename: first.code().unwrap_or("CompileError").into(), evalue: first.message(), traceback }
+}
+
+/// rustc's message, the learner's lines with a mark under what it speaks of, and its help.
+fn describe(error: &evcxr::CompilationError, count: usize, source: &str) -> String {
+    let code = error.code().map(|c| format!("[{c}]")).unwrap_or_default();
+    let mut text = format!("{BOLD}{RED}error{code}{OFF}{BOLD}: {}{OFF}", error.message());
+    let lines: Vec<&str> = source.lines().collect();
+    let mut spans: Vec<_> = error.spanned_messages().iter().filter_map(|m| Some((m, m.span?))).collect();
+    spans.sort_by_key(|(message, span)| (!message.is_primary, span.start_line, span.start_column));
+    if let Some((_, span)) = spans.first() {
+        let _ = write!(text, "\n {BLUE}-->{OFF} cell {count}, line {}, column {}", span.start_line, span.start_column);
+    }
+    let width = spans.iter().map(|(_, span)| span.end_line.to_string().len()).max().unwrap_or(1);
+    for (message, span) in &spans {
+        let Some(line) = lines.get(span.start_line - 1) else { continue };
+        let end = if span.end_line == span.start_line { span.end_column } else { line.chars().count() + 1 };
+        let marks = end.saturating_sub(span.start_column).max(1);
+        let (mark, colour) = if message.is_primary { ("^", RED) } else { ("-", BLUE) };
+        // A first spanned message without a label of its own repeats the headline.
+        let label = if message.label.ends_with(&error.message()) { "" } else { &message.label };
+        let _ = write!(
+            text,
+            "\n{BLUE}{:>width$} |{OFF} {line}\n{:>width$} {BLUE}|{OFF} {}{colour}{} {label}{OFF}",
+            span.start_line,
+            "",
+            " ".repeat(span.start_column - 1),
+            mark.repeat(marks),
+        );
+    }
+    for help in error.help() {
+        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}help{OFF}: {}", "", help.replace('\n', "\n    "));
+    }
+    if let Some(hint) = error.evcxr_extra_hint() {
+        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}note{OFF}: {hint}", "");
+    }
+    if let Some(code) = error.code() {
+        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {EXPLANATIONS}{code}.html", "");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Frame;
+
+    #[test]
+    fn a_panic_shows_the_learners_lines_innermost_first_and_each_once() {
+        let mut cells = CellLines::default();
+        cells.push(1, "fn third(v: &[u8]) -> u8 {\n    v[2]\n}");
+        cells.push(2, "third(&[1])");
+        let generated = "fn third(v: &[u8]) -> u8 {\n    v[2]\n}\nthird(&[1])\n";
+        let at = |line, file: &str| Frame { function: String::new(), file: file.into(), line };
+        let frames = vec![at(2, "src/lib.rs"), at(2, "./src/lib.rs"), at(4, "src/lib.rs"), at(9, "/std/panic.rs")];
+        let panic = Panic { message: "index out of bounds".into(), frames, thread: None };
+        let failure = Failure::panic(&panic, &cells, generated);
+        assert_eq!((failure.ename.as_str(), failure.evalue.as_str()), ("Panic", "index out of bounds"));
+        assert_eq!(failure.traceback.len(), 3);
+        assert!(failure.traceback[1].contains("cell 1, line 2") && failure.traceback[1].contains("v[2]"));
+        assert!(failure.traceback[2].contains("called from") && failure.traceback[2].contains("cell 2, line 1"));
+    }
+
+    #[test]
+    fn an_exit_names_its_code_and_a_crash_its_signal() {
+        assert!(Failure::exit(Exit::Code(3)).evalue.contains("exit code 3"));
+        let crash = Failure::exit(Exit::Signal(libc::SIGSEGV));
+        assert_eq!(crash.ename, "ProcessCrash");
+        assert!(crash.evalue.contains("SIGSEGV"));
+    }
+}
