@@ -52,7 +52,8 @@ fn same_line(generated: &str, own: &str) -> bool {
 /// How many lines around both positions are the same.
 fn agreement(generated: &[&str], at: usize, own: &[&str], i: usize) -> usize {
     let up = (1..=at.min(i)).take_while(|d| generated[at - d] == own[i - d]).count();
-    let down = (1..).take_while(|d| at + d < generated.len() && i + d < own.len() && generated[at + d] == own[i + d]).count();
+    let down =
+        (1..).take_while(|d| at + d < generated.len() && i + d < own.len() && generated[at + d] == own[i + d]).count();
     up + down
 }
 

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender};
 use evcxr::{CommandContext, EvalContext};
 use jupyter_protocol::{
-    DisplayData, ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount, JupyterMessage, Media,
-    ReplyStatus, Status, StreamContent,
+    DisplayData, ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount,
+    JupyterMessage, Media, ReplyStatus, Status, StreamContent,
 };
 use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, Write};
@@ -31,7 +31,10 @@ const SYNC_WAIT: Duration = Duration::from_secs(10);
 const TOGETHER: Duration = Duration::from_millis(20);
 /// What every kernel does before its first cell, so that a learner does not wait for it: loads the helper crate,
 /// meets the first `?`, infers the type of a first variable and drops it again.
-const WARM_UP: [&str; 3] = ["Ok::<(), std::fmt::Error>(())?;", "let onramp_warm_up = vec![1u8];", "drop(onramp_warm_up);"];
+const WARM_UP: [&str; 3] =
+    ["Ok::<(), std::fmt::Error>(())?;", "let onramp_warm_up = vec![1u8];", "drop(onramp_warm_up);"];
+
+const COMPILED_ANEW: &str = "the helper library was compiled anew while this kernel ran: restart the kernel";
 
 /// A request to run a cell.
 #[derive(Debug)]
@@ -106,7 +109,8 @@ impl Interrupter {
     }
 
     fn stop_compiler(&self) -> bool {
-        let pid = std::fs::read_to_string(self.0.folder.join(COMPILER_PID)).ok().and_then(|text| text.parse::<i32>().ok());
+        let pid =
+            std::fs::read_to_string(self.0.folder.join(COMPILER_PID)).ok().and_then(|text| text.parse::<i32>().ok());
         // SAFETY: a plain system call, on the process group that the stand-in made for itself.
         pid.is_some_and(|pid| unsafe { libc::killpg(pid, libc::SIGTERM) } == 0)
     }
@@ -151,7 +155,8 @@ impl Evaluator {
     }
 
     fn new(state: StateFolder, folder: &Path, outbox: Outbox) -> Result<Self> {
-        let socket_folder = tempfile::Builder::new().prefix("onramp-").tempdir().context("cannot make a temporary folder")?;
+        let socket_folder =
+            tempfile::Builder::new().prefix("onramp-").tempdir().context("cannot make a temporary folder")?;
         let socket = socket_folder.path().join("relay");
         let listener = UnixListener::bind(&socket).context("cannot make the relay's socket")?;
         let shared = Shared {
@@ -162,7 +167,16 @@ impl Evaluator {
             interrupted: AtomicBool::new(false),
             folder: folder.into(),
         };
-        Ok(Self { state, outbox, shared: Arc::new(shared), listener, _socket_folder: socket_folder, socket, broken: None, library: None })
+        Ok(Self {
+            state,
+            outbox,
+            shared: Arc::new(shared),
+            listener,
+            _socket_folder: socket_folder,
+            socket,
+            broken: None,
+            library: None,
+        })
     }
 
     /// A handle that stops what runs.
@@ -253,12 +267,17 @@ fn handle(event: Event, shared: &Shared, outbox: &Outbox) {
         }
         Event::Value(text) => {
             if let Some(request) = running.request.as_ref().filter(|_| text != "()") {
-                outbox.publish(result(Media::new(vec![jupyter_protocol::MediaType::Plain(text)]), running.count, request));
+                outbox.publish(result(
+                    Media::new(vec![jupyter_protocol::MediaType::Plain(text)]),
+                    running.count,
+                    request,
+                ));
             }
         }
         Event::Panicked(panic) => match panic.thread {
             Some(name) => {
-                let place = panic.frames.first().map(|f| format!(" at line {} of {}", f.line, f.file)).unwrap_or_default();
+                let place =
+                    panic.frames.first().map(|f| format!(" at line {} of {}", f.line, f.file)).unwrap_or_default();
                 let text = format!("thread '{name}' panicked{place}: {}\n", panic.message);
                 publish_stream(running, outbox, text, StreamContent::stderr);
             }
@@ -359,7 +378,7 @@ impl Session {
 
     fn evaluate(&mut self, code: &str, request: &JupyterMessage) -> Result<Option<Media>, Failure> {
         if self.evaluator.library_changed() {
-            return Err(Failure::plain("SetUp", "the helper library was compiled anew while this kernel ran: restart the kernel"));
+            return Err(Failure::plain("SetUp", COMPILED_ANEW));
         }
         self.cells.push(self.count, code);
         let shared = self.evaluator.shared.clone();
@@ -395,12 +414,20 @@ impl Session {
             return Err(Failure::exit(exit));
         }
         if shared.interrupted.load(Ordering::SeqCst) && outcome.is_err() {
-            return Err(Failure::plain("Interrupted", "the compiler was stopped; nothing ran, and all variables are kept"));
+            return Err(Failure::plain(
+                "Interrupted",
+                "the compiler was stopped; nothing ran, and all variables are kept",
+            ));
         }
         match outcome {
+            Err(_) if self.evaluator.library_changed() => Err(Failure::plain("SetUp", COMPILED_ANEW)),
             Err(error) => Err(Failure::evcxr(&error, self.count, code)),
             Ok(outputs) => {
-                let data = outputs.content_by_mime_type.into_iter().map(|(mime, text)| (mime, Value::String(text))).collect::<Map<_, _>>();
+                let data = outputs
+                    .content_by_mime_type
+                    .into_iter()
+                    .map(|(mime, text)| (mime, Value::String(text)))
+                    .collect::<Map<_, _>>();
                 Ok((!data.is_empty()).then(|| media(data)).flatten())
             }
         }

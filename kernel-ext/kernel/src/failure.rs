@@ -65,7 +65,9 @@ impl Failure {
             Exit::Code(code) => Self::plain("ProcessExit", format!("the cell ended its process with exit code {code}")),
             Exit::Signal(signal) => Self::plain("ProcessCrash", crash(signal)),
             Exit::Interrupted => Self::plain("Interrupted", "the cell was interrupted while it ran"),
-            Exit::ClosedStdout => Self::plain("ProcessExit", "the cell closed its standard output, by which it is heard"),
+            Exit::ClosedStdout => {
+                Self::plain("ProcessExit", "the cell closed its standard output, by which it is heard")
+            }
         };
         failure.traceback.push(LOST.into());
         failure

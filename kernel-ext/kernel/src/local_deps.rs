@@ -5,7 +5,8 @@ use std::path::Path;
 /// `code` with the relative paths of its `:dep` lines made absolute, from `folder`, where the notebook is. evcxr
 /// compares dependencies as text: the absolute form also makes a repeated line free.
 pub fn absolute(code: &str, folder: &Path) -> String {
-    let lines: Vec<String> = code.split('\n').map(|line| absolute_line(line, folder).unwrap_or_else(|| line.into())).collect();
+    let lines: Vec<String> =
+        code.split('\n').map(|line| absolute_line(line, folder).unwrap_or_else(|| line.into())).collect();
     lines.join("\n")
 }
 

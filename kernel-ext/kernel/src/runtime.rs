@@ -86,7 +86,11 @@ fn dl_error() -> String {
     // SAFETY: dlerror gives null or a string that lives until the next call on this thread.
     unsafe {
         let message = libc::dlerror();
-        if message.is_null() { "no reason given".into() } else { CStr::from_ptr(message).to_string_lossy().into_owned() }
+        if message.is_null() {
+            "no reason given".into()
+        } else {
+            CStr::from_ptr(message).to_string_lossy().into_owned()
+        }
     }
 }
 

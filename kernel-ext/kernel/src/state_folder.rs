@@ -8,7 +8,7 @@
 //!   kernels/PID/      one running kernel: evcxr's crate, its compiled cells, the stand-ins
 //! ```
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -44,7 +44,9 @@ impl Tools {
     /// When the helper library was compiled.
     pub fn built(&self) -> Result<SystemTime> {
         let changed = fs::metadata(&self.library).and_then(|m| m.modified());
-        changed.with_context(|| format!("The compiled helper library is not there ({}). {FIX}", self.library.display()))
+        changed.map_err(|error| {
+            anyhow!("The compiled helper library {} is not there ({error}). {FIX}", self.library.display())
+        })
     }
 }
 
@@ -73,9 +75,10 @@ impl StateFolder {
     /// # Errors
     /// When set-up was never finished here.
     pub fn tools(&self) -> Result<Tools> {
-        let text = fs::read_to_string(self.path.join("tools.json"))
-            .with_context(|| format!("Nothing has been set up yet ({} is empty). {FIX}", self.path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is damaged. {FIX}", self.path.display()))
+        let Ok(text) = fs::read_to_string(self.path.join("tools.json")) else {
+            bail!("Nothing has been set up yet. {FIX}");
+        };
+        serde_json::from_str(&text).map_err(|_| anyhow!("{} is damaged. {FIX}", self.path.join("tools.json").display()))
     }
 
     /// Saves the tools, atomically.

@@ -185,7 +185,9 @@ mod tests {
         let join = |pieces: Vec<Piece>| {
             let mut joined: Vec<Piece> = Vec::new();
             for piece in pieces {
-                if let (Piece::Event(Event::Stdout(new)), Some(Piece::Event(Event::Stdout(old)))) = (&piece, joined.last_mut()) {
+                if let (Piece::Event(Event::Stdout(new)), Some(Piece::Event(Event::Stdout(old)))) =
+                    (&piece, joined.last_mut())
+                {
                     old.push_str(new);
                 } else {
                     joined.push(piece);
@@ -210,7 +212,10 @@ mod tests {
         let stream = [block("text/plain", "1"), block("text/html", "<1>"), block("text/plain", "2")].concat();
         let mut pieces = parser.push(stream.as_bytes());
         pieces.extend(parser.flush());
-        assert_eq!(pieces, [display(json!({"text/plain": "1", "text/html": "<1>"})), display(json!({"text/plain": "2"}))]);
+        assert_eq!(
+            pieces,
+            [display(json!({"text/plain": "1", "text/html": "<1>"})), display(json!({"text/plain": "2"}))]
+        );
     }
 
     #[test]
@@ -222,13 +227,18 @@ mod tests {
 
     #[test]
     fn a_bundle_is_one_display() {
-        let line = format!("EVCXR_BEGIN_CONTENT {}\n{}\nEVCXR_END_CONTENT\n", markers::BUNDLE, json!({"data": {"text/plain": "x"}}));
+        let line = format!(
+            "EVCXR_BEGIN_CONTENT {}\n{}\nEVCXR_END_CONTENT\n",
+            markers::BUNDLE,
+            json!({"data": {"text/plain": "x"}})
+        );
         assert_eq!(Parser::default().push(line.as_bytes()), [display(json!({"text/plain": "x"}))]);
     }
 
     #[test]
     fn an_error_carries_its_line() {
-        let pieces = Parser::default().push(b"EVCXR_BEGIN_USER_ERROR 12\ntwo\nlines\nEVCXR_END_CONTENT\nEVCXR_ERROR_OCCURRED\n");
+        let pieces =
+            Parser::default().push(b"EVCXR_BEGIN_USER_ERROR 12\ntwo\nlines\nEVCXR_END_CONTENT\nEVCXR_ERROR_OCCURRED\n");
         let error = UserError { message: "two\nlines".into(), line: Some(12) };
         assert_eq!(pieces, [Piece::Event(Event::EndedByError(error)), Piece::Line("EVCXR_ERROR_OCCURRED".into())]);
     }

@@ -71,7 +71,8 @@ fn lasts(around: &Surroundings) -> bool {
 
 fn ask(around: &Surroundings, arguments: &[OsString], metadata: bool) -> Result<Answer> {
     recipe::seed_lock_file(around)?;
-    let output = real_cargo(around, arguments).output().with_context(|| format!("cannot run {}", around.cargo.display()))?;
+    let output =
+        real_cargo(around, arguments).output().with_context(|| format!("cannot run {}", around.cargo.display()))?;
     let folder = around.folder.to_string_lossy().into_owned();
     let mut stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if metadata && output.status.success() {

@@ -38,7 +38,13 @@ fn id(package: &Value) -> Option<String> {
 fn reachable(metadata: &Value, helper: &str) -> HashSet<String> {
     let name = |id: &str| {
         let packages = metadata["packages"].as_array();
-        packages.into_iter().flatten().find(|p| p["id"] == id).and_then(|p| p["name"].as_str()).unwrap_or_default().to_owned()
+        packages
+            .into_iter()
+            .flatten()
+            .find(|p| p["id"] == id)
+            .and_then(|p| p["name"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     };
     let dependencies = |id: &str| -> Vec<String> {
         let nodes = metadata["resolve"]["nodes"].as_array();
@@ -88,10 +94,9 @@ mod tests {
 
     #[test]
     fn only_what_a_cell_can_name_is_left() {
-        let package = |name: &str, path: &str| json!({"id": name, "name": name, "manifest_path": path, "source": "registry"});
-        let node = |name: &str, on: &[&str]| {
-            json!({"id": name, "dependencies": on, "deps": on.iter().map(|d| json!({"pkg": d})).collect::<Vec<_>>()})
-        };
+        let package =
+            |name: &str, path: &str| json!({"id": name, "name": name, "manifest_path": path, "source": "registry"});
+        let node = |name: &str, on: &[&str]| json!({"id": name, "dependencies": on, "deps": on.iter().map(|d| json!({"pkg": d})).collect::<Vec<_>>()});
         let metadata = json!({
             "packages": [package("ctx", "/k/Cargo.toml"), package("onramp", "/h/Cargo.toml"), package("polars", ""),
                          package("candle-core", ""), package("gemm", ""), package("rand", ""), package("libc", "")],
@@ -106,7 +111,8 @@ mod tests {
             rustc: "rustc".into(),
         };
         let pruned: Value = serde_json::from_str(&prune(&metadata.to_string(), &around).unwrap()).unwrap();
-        let names: Vec<_> = pruned["packages"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+        let names: Vec<_> =
+            pruned["packages"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["ctx", "onramp", "candle-core", "rand", "libc"]);
         let onramp = &pruned["resolve"]["nodes"][1];
         assert_eq!(onramp["dependencies"], json!(["candle-core"]));

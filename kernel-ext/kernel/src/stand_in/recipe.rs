@@ -96,7 +96,8 @@ impl Recipe {
 /// The level that `:opt` set.
 fn opt_level(folder: &Path) -> Option<String> {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?;
-    let level = manifest.lines().find_map(|line| line.trim().strip_prefix("opt-level ="))?.trim().trim_matches('"').to_owned();
+    let level =
+        manifest.lines().find_map(|line| line.trim().strip_prefix("opt-level ="))?.trim().trim_matches('"').to_owned();
     Some(level)
 }
 
@@ -199,9 +200,8 @@ fn lasting(words: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
-        let own = |value: &str| {
-            ["incremental=", "extra-filename=", "opt-level="].iter().any(|name| value.starts_with(name))
-        };
+        let own =
+            |value: &str| ["incremental=", "extra-filename=", "opt-level="].iter().any(|name| value.starts_with(name));
         match word.as_str() {
             "--out-dir" => drop(words.next()),
             "-C" if words.peek().is_some_and(|value| own(value)) => drop(words.next()),

@@ -1,0 +1,91 @@
+//! Rounds of messages on a virtual clock.
+//!
+//! More workers than cores can't be timed: they would take turns on the cores and look slow for a reason that no
+//! cluster has. So the steps of one worker are measured alone on a core, and the replay computes what p
+//! such workers would take: each worker's clock is set to when its gradients are ready, then each message moves
+//! it on, exactly as the rounds of the [`Algorithm`] say. A message leaves when its sender has it, the sender's way
+//! out and the receiver's way in are free; it takes n / W seconds of both, and arrives alpha later.
+
+use super::{Algorithm, Link, Round};
+
+const ELEMENT_BYTES: f64 = size_of::<f32>() as f64;
+
+/// Workers, their link, and what they say to each other in one step.
+///
+/// ```
+/// use onramp::communication::{Algorithm, Link, Replay};
+///
+/// // With equal workers the replay gives the formula's time.
+/// let (link, workers, elements) = (Link::lan(), 8, 250_000);
+/// let replay = Replay::new(&link, Algorithm::Ring, workers, &[elements]);
+/// let formula = Algorithm::Ring.seconds(&link, workers, 4.0 * elements as f64);
+/// assert!((replay.communication_seconds() / formula - 1.0).abs() < 1e-3);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Replay {
+    link: Link,
+    world_size: usize,
+    rounds: Vec<Round>,
+}
+
+/// The virtual clocks of all workers.
+struct Clocks {
+    /// When each worker can go on, in seconds.
+    ready: Vec<f64>,
+    way_out_free: Vec<f64>,
+    way_in_free: Vec<f64>,
+}
+
+impl Replay {
+    /// `world_size` workers that make an all-reduce of each of the lengths in `messages`, one after the other.
+    pub fn new(link: &Link, algorithm: Algorithm, world_size: usize, messages: &[usize]) -> Self {
+        let rounds = messages.iter().flat_map(|elements| algorithm.rounds(world_size, *elements)).collect();
+        Self { link: link.clone(), world_size, rounds }
+    }
+
+    /// Seconds of one step's all-reduces when all workers begin at the same moment.
+    pub fn communication_seconds(&self) -> f64 {
+        self.step_seconds(&[vec![0.0; self.world_size]])[0]
+    }
+
+    /// Plays steps one after the other and returns the seconds of each, up to when the last worker has finished.
+    ///
+    /// `compute` holds for each step the seconds that each worker computes before its gradients are ready. A
+    /// worker begins its next step when it has finished the last one, so a slow worker holds up the others only
+    /// through the messages. Workers that `compute` leaves out begin at once.
+    pub fn step_seconds(&self, compute: &[Vec<f64>]) -> Vec<f64> {
+        let mut clocks = Clocks {
+            ready: vec![0.0; self.world_size],
+            way_out_free: vec![0.0; self.world_size],
+            way_in_free: vec![0.0; self.world_size],
+        };
+        let mut finished = 0.0;
+        compute
+            .iter()
+            .map(|step| {
+                clocks.ready.iter_mut().zip(step).for_each(|(ready, seconds)| *ready += seconds);
+                for round in &self.rounds {
+                    self.play(round, &mut clocks);
+                }
+                let before = std::mem::replace(&mut finished, clocks.ready.iter().copied().fold(0.0, f64::max));
+                finished - before
+            })
+            .collect()
+    }
+
+    fn play(&self, round: &Round, clocks: &mut Clocks) {
+        // Who is ready first sends first.
+        let mut order: Vec<usize> = (0..round.len()).collect();
+        order.sort_by(|a, b| clocks.ready[round[*a].from].total_cmp(&clocks.ready[round[*b].from]));
+        let mut ready = clocks.ready.clone();
+        for transfer in order.into_iter().map(|index| &round[index]) {
+            let (from, to) = (transfer.from, transfer.to);
+            let lasts = transfer.elements.len() as f64 * ELEMENT_BYTES / self.link.bytes_per_second();
+            let departs = clocks.ready[from].max(clocks.way_out_free[from]).max(clocks.way_in_free[to]);
+            clocks.way_out_free[from] = departs + lasts;
+            clocks.way_in_free[to] = departs + lasts;
+            ready[to] = ready[to].max(departs + lasts + self.link.latency_seconds());
+        }
+        clocks.ready = ready;
+    }
+}

@@ -1,0 +1,70 @@
+//! Which data an experiment uses, as a value that can be copied and serialised.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Split, Teacher, digits};
+use crate::error::Result;
+
+/// The share of rows that only the evaluation sees.
+const HELD_OUT: f64 = 0.2;
+
+/// A description of a data set; [`Source::load`] makes or reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A synthetic set labelled by a fixed random network.
+    Teacher(Teacher),
+    /// The UCI handwritten digits: 1,797 images of 8 by 8 pixels.
+    Digits,
+}
+
+impl Source {
+    /// A synthetic set with this many rows of 784 numbers in 10 classes.
+    pub fn teacher(rows: usize) -> Self {
+        Self::Teacher(Teacher::new(rows))
+    }
+
+    /// The real handwritten digits.
+    pub fn digits() -> Self {
+        Self::Digits
+    }
+
+    /// Numbers in each row.
+    pub fn columns(&self) -> usize {
+        match self {
+            Self::Teacher(_) => Teacher::COLUMNS,
+            Self::Digits => digits::COLUMNS,
+        }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Teacher(_) => Teacher::CLASSES,
+            Self::Digits => digits::CLASSES,
+        }
+    }
+
+    /// Makes or reads the data and keeps a fifth of it, chosen by `seed`, for the evaluation.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] when there are too few rows to split, [`crate::Error::Data`] when the file
+    /// of the digits is missing or damaged.
+    pub fn load(&self, seed: u64) -> Result<Split> {
+        match self {
+            Self::Teacher(teacher) => teacher.generate()?.split(HELD_OUT, seed),
+            Self::Digits => digits::load()?.split(HELD_OUT, seed),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Teacher(teacher) => write!(f, "{} rows labelled by a random network", teacher.rows()),
+            Self::Digits => write!(f, "handwritten digits"),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! How a data-parallel experiment is timed.
+//!
+//! All variants take turns: each row count on one thread, on several threads of one process, and on real
+//! workers over the emulated link. Loading data is not part of a step. Nothing else is running while a variant is
+//! timed, and each thread is tied to a core.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::data_parallel::DataParallel;
+use super::scaling_run::{Baseline, ScalingPoint, ScalingRun};
+use crate::communication::{Communicator, Replay, Team};
+use crate::data::{Batch, Dataset, Teacher};
+use crate::device::Device;
+use crate::error::Result;
+use crate::judgement::Prediction;
+use crate::machine::{self, Machine};
+use crate::measure::{Estimate, Provenance, interleaved};
+use crate::model::{Mlp, Network};
+use crate::training::{Gradients, Sgd, keep_large_blocks};
+
+/// Small, so that hundreds of steps on the same rows don't drive the gradients towards zero.
+const LEARNING_RATE: f64 = 1e-3;
+/// One sample lasts about this long, so that it is well above the clock's resolution and the scheduler's slices.
+const SAMPLE_SECONDS: f64 = 0.02;
+/// Most steps in one sample.
+const MOST_STEPS: f64 = 16.0;
+/// A sample on real workers begins with a step that does not count, unless steps take longer than this.
+const LONG_STEP_SECONDS: f64 = 0.04;
+const WARMUPS: usize = 1;
+/// Steps played for each sample of a replay.
+const REPLAYED_STEPS: usize = 16;
+
+/// A variant of the experiment: does its work once and returns the seconds of a step.
+type Variant<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
+
+/// Times everything and assembles the result. `experiment` must have been checked and completed.
+pub(super) fn measure(experiment: DataParallel, prediction: &Prediction) -> Result<ScalingRun> {
+    keep_large_blocks();
+    let machine = Machine::detect();
+    let bench = Bench::new(&experiment, &machine)?;
+    let pools = thread_counts(machine.physical_cores);
+    let emulated: Vec<usize> = match experiment.link.can_be_emulated() {
+        Ok(()) => experiment.workers.iter().copied().filter(|p| (2..=machine.physical_cores).contains(p)).collect(),
+        Err(_) => Vec::new(),
+    };
+
+    let mut sweeps = Vec::new();
+    for (index, &rows) in experiment.rows_per_worker.iter().enumerate() {
+        sweeps.push(Sweep { index, rows, guess: bench.guess_seconds(index)?, steps: RefCell::new(Vec::new()) });
+    }
+    let thread_pools = pools.iter().map(|threads| machine::threads_pool(*threads, 0)).collect::<Result<Vec<_>>>()?;
+    let mut variants: Vec<Variant<'_>> = Vec::new();
+    for sweep in &sweeps {
+        for pool in &thread_pools {
+            let bench = &bench;
+            variants.push(Box::new(move || {
+                let (index, count) = (sweep.index, sample_steps(sweep.guess));
+                let seconds = pool.install(|| bench.steps(0, index, count))?;
+                let mean = mean(&seconds);
+                if pool.current_num_threads() == 1 {
+                    sweep.steps.borrow_mut().push(seconds);
+                }
+                Ok(mean)
+            }));
+        }
+        for &workers in &emulated {
+            let (bench, experiment) = (&bench, &experiment);
+            let team = Team::new(workers)?.algorithm(experiment.algorithm).over(&experiment.link)?;
+            variants.push(Box::new(move || bench.team_step_seconds(&team, experiment, sweep, workers)));
+        }
+    }
+    variants.push(Box::new(|| bench.packing_seconds()));
+    let mut borrowed: Vec<&mut dyn FnMut() -> Result<f64>> = Vec::new();
+    for variant in &mut variants {
+        borrowed.push(variant.as_mut());
+    }
+    let mut estimates = interleaved(experiment.repeats, WARMUPS, &mut borrowed)?.into_iter();
+    drop(variants);
+
+    let (mut baselines, mut points) = (Vec::new(), Vec::new());
+    for sweep in &sweeps {
+        let processes: Vec<(usize, Estimate)> = pools.iter().copied().zip(estimates.by_ref()).collect();
+        let baseline = Baseline::new(sweep.rows, processes)?;
+        points.push(ScalingPoint::new(1, Provenance::Measured, &baseline, baseline.one_thread.clone()));
+        for (&workers, step) in emulated.iter().zip(estimates.by_ref()) {
+            points.push(ScalingPoint::new(workers, Provenance::Emulated, &baseline, step));
+        }
+        baselines.push(baseline);
+    }
+    let packing = estimates.next().map_or(0.0, |packing| packing.median);
+    for (sweep, baseline) in sweeps.iter().zip(&baselines) {
+        let steps = &sweep.steps.borrow()[WARMUPS..];
+        for &workers in experiment.workers.iter().filter(|workers| **workers > 1) {
+            let replay = Replay::new(
+                &experiment.link,
+                experiment.algorithm,
+                workers,
+                &experiment.synchronisation.messages(&experiment.model),
+            );
+            let step = Estimate::from_samples(replayed_samples(&replay, workers, steps, packing))?;
+            points.push(ScalingPoint::new(workers, Provenance::Replayed, baseline, step));
+        }
+    }
+    points.sort_by_key(|point| (point.workers, point.rows_per_worker));
+    Ok(ScalingRun { experiment, prediction: prediction.clone(), machine, baselines, points, packing_seconds: packing })
+}
+
+/// Mean replayed step time of `workers`, one sample for each repeat of the measured `steps`.
+///
+/// A worker's step is drawn from all measured steps: the mean of the repeat, times how far a random step was
+/// from the mean of its own repeat. So the noise that makes the others wait is the measured one, and slow
+/// moments of the whole machine stay in their repeat.
+pub(super) fn replayed_samples(replay: &Replay, workers: usize, steps: &[Vec<f64>], packing: f64) -> Vec<f64> {
+    let mut random = ChaCha8Rng::seed_from_u64(workers as u64);
+    let deviations: Vec<f64> = steps
+        .iter()
+        .flat_map(|repeat| {
+            let mean = mean(repeat);
+            repeat.iter().map(move |step| step / mean)
+        })
+        .collect();
+    steps
+        .iter()
+        .map(|repeat| {
+            let usual = mean(repeat);
+            let mut draw = || usual * deviations[random.random_range(0..deviations.len())] + packing;
+            let compute: Vec<Vec<f64>> =
+                (0..REPLAYED_STEPS).map(|_| (0..workers).map(|_| draw()).collect()).collect();
+            mean(&replay.step_seconds(&compute))
+        })
+        .collect()
+}
+
+/// One row count of the experiment.
+struct Sweep {
+    index: usize,
+    rows: usize,
+    /// Seconds of a step, roughly.
+    guess: f64,
+    /// The single steps of each repeat on one thread.
+    steps: RefCell<Vec<Vec<f64>>>,
+}
+
+/// The models and batches that are timed: one model for each core, one batch for each core and row count.
+struct Bench {
+    networks: Vec<Network>,
+    batches: Vec<Vec<Batch>>,
+    descent: Sgd,
+}
+
+impl Bench {
+    fn new(experiment: &DataParallel, machine: &Machine) -> Result<Self> {
+        let most = experiment.workers.iter().copied().max().unwrap_or(1).min(machine.physical_cores).max(1);
+        let rows = experiment.rows_per_worker.iter().copied().max().unwrap_or(1);
+        let data = rows_for(&experiment.model, most * rows)?;
+        let mut networks = Vec::new();
+        let mut batches = Vec::new();
+        for worker in 0..most {
+            let network = experiment.model.build(0, &Device::Cpu)?;
+            let own = |rows: &usize| data.batch_range(worker * rows, (worker + 1) * rows, network.device());
+            batches.push(experiment.rows_per_worker.iter().map(own).collect::<Result<Vec<_>>>()?);
+            networks.push(network);
+        }
+        Ok(Self { networks, batches, descent: Sgd::new(LEARNING_RATE)? })
+    }
+
+    /// Takes `count` steps of a lone worker and returns the seconds of each.
+    fn steps(&self, worker: usize, sweep: usize, count: usize) -> Result<Vec<f64>> {
+        let (network, batch) = (&self.networks[worker], &self.batches[worker][sweep]);
+        let mut seconds = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
+            let (_, gradients) = Gradients::of(network, batch)?;
+            self.descent.step(network, &gradients)?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        Ok(seconds)
+    }
+
+    /// The quicker of two steps on one thread.
+    fn guess_seconds(&self, sweep: usize) -> Result<f64> {
+        let steps = machine::core_pool(0)?.install(|| self.steps(0, sweep, 2))?;
+        Ok(steps.into_iter().fold(f64::INFINITY, f64::min))
+    }
+
+    /// Seconds of a step of real workers: from when the last of them began to when the last had finished.
+    fn team_step_seconds(&self, team: &Team, experiment: &DataParallel, sweep: &Sweep, workers: usize) -> Result<f64> {
+        let guess = sweep.guess + experiment.communication_seconds(workers);
+        let (index, count, unrecorded) = (sweep.index, sample_steps(guess), usize::from(guess < LONG_STEP_SECONDS));
+        let times = team.run(|mut worker| {
+            let rank = worker.rank();
+            let (network, batch) = (&self.networks[rank], &self.batches[rank][index]);
+            let mut step = || -> Result<()> {
+                let (_, mut gradients) = Gradients::of(network, batch)?;
+                experiment.synchronisation.average(&mut gradients, &mut worker)?;
+                self.descent.step(network, &gradients)
+            };
+            (0..unrecorded).try_for_each(|_| step())?;
+            let start = Instant::now();
+            (0..count).try_for_each(|_| step())?;
+            Ok((start, Instant::now()))
+        })?;
+        let start = times.iter().map(|(start, _)| *start).max();
+        let end = times.iter().map(|(_, end)| *end).max();
+        let seconds = start.zip(end).map_or(0.0, |(start, end)| end.duration_since(start).as_secs_f64());
+        Ok(seconds / count as f64)
+    }
+
+    /// Seconds to put gradients into one list of numbers and back, which a lone worker does not do.
+    fn packing_seconds(&self) -> Result<f64> {
+        let (network, batch) = (&self.networks[0], &self.batches[0][0]);
+        let (_, mut gradients) = Gradients::of(network, batch)?;
+        let start = Instant::now();
+        let flat = gradients.to_flat()?;
+        gradients.set_flat(&flat)?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
+
+/// Rows with as many columns as the model has inputs. How long a step takes depends on their shape alone.
+fn rows_for(model: &Mlp, rows: usize) -> Result<Dataset> {
+    if (model.columns(), model.classes()) == (Teacher::COLUMNS, Teacher::CLASSES) {
+        return Teacher::new(rows).generate();
+    }
+    let features = (0..rows * model.columns()).map(|index| (index as f32).sin()).collect();
+    let labels = (0..rows).map(|row| (row % model.classes()) as u32).collect();
+    Dataset::new("waves", model.columns(), model.classes(), features, labels)
+}
+
+/// Steps that make one sample when each takes this long.
+fn sample_steps(step_seconds: f64) -> usize {
+    (SAMPLE_SECONDS / step_seconds).ceil().clamp(1.0, MOST_STEPS) as usize
+}
+
+/// 1, 2, 4, … up to the number of cores, and that number itself.
+fn thread_counts(cores: usize) -> Vec<usize> {
+    let mut counts: Vec<usize> = std::iter::successors(Some(1), |n| Some(2 * n)).take_while(|n| *n < cores).collect();
+    counts.push(cores);
+    counts
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}

@@ -1,0 +1,30 @@
+//! Experiments: what is varied, how it is measured, and the result with everything needed to judge it.
+//!
+//! - [`DataParallel`]: throughput of p workers against rows per worker, and the [`ScalingRun`] it gives
+//! - [`TimeToLoss`]: the same workers, asked for the time to the same loss
+//! - [`WrongParallelism`]: three mistakes, each run beside the right way
+//! - [`Experiment`]: any of them as a value that can be stored, and [`in_fresh_process`], which runs it alone
+
+mod cost;
+mod data_parallel;
+mod fresh_process;
+mod measurement;
+mod mistake;
+mod scaling_run;
+mod scaling_view;
+mod serialised;
+mod time_to_loss;
+mod time_to_loss_run;
+mod wrong_parallelism;
+mod wrong_parallelism_run;
+
+pub use cost::StepCost;
+pub use data_parallel::DataParallel;
+pub use fresh_process::in_fresh_process;
+pub use mistake::Mistake;
+pub use scaling_run::{Baseline, ScalingPoint, ScalingRun};
+pub use serialised::{Experiment, Outcome};
+pub use time_to_loss::{RateRule, TimeToLoss};
+pub use time_to_loss_run::{LossPoint, TimeToLossRun};
+pub use wrong_parallelism::WrongParallelism;
+pub use wrong_parallelism_run::{Attempt, WrongParallelismRun};

@@ -1,0 +1,105 @@
+//! Experiments and results as values that can be stored and sent.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DataParallel, ScalingRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun};
+use crate::error::Result;
+use crate::judgement::Prediction;
+use crate::training::{Training, TrainingRun};
+
+/// Any experiment, with the prediction that it needs.
+///
+/// ```
+/// use onramp::prelude::*;
+///
+/// let guess = predict("How many times one worker's throughput do 8 workers have?", times(4.0))?;
+/// let experiment = Experiment::DataParallel(DataParallel::new(Mlp::new(256)), guess);
+/// let text = experiment.to_json()?;
+/// assert_eq!(Experiment::from_json(&text)?, experiment);
+/// # Ok::<(), onramp::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Experiment {
+    /// Throughput of p workers.
+    DataParallel(DataParallel, Prediction),
+    /// Time of p workers to the same loss.
+    TimeToLoss(TimeToLoss, Prediction),
+    /// Three mistakes beside the right way.
+    WrongParallelism(WrongParallelism, Prediction),
+    /// Plain training on one worker.
+    Train(Training),
+}
+
+/// The result of an [`Experiment`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Throughput of p workers.
+    DataParallel(ScalingRun),
+    /// Time of p workers to the same loss.
+    TimeToLoss(TimeToLossRun),
+    /// Three mistakes beside the right way.
+    WrongParallelism(WrongParallelismRun),
+    /// Plain training on one worker.
+    Train(TrainingRun),
+}
+
+impl Experiment {
+    /// Runs the experiment in this process.
+    ///
+    /// # Errors
+    /// Whatever the experiment returns.
+    pub fn run(&self) -> Result<Outcome> {
+        Ok(match self {
+            Self::DataParallel(experiment, prediction) => Outcome::DataParallel(experiment.run(prediction)?),
+            Self::TimeToLoss(experiment, prediction) => Outcome::TimeToLoss(experiment.run(prediction)?),
+            Self::WrongParallelism(experiment, prediction) => Outcome::WrongParallelism(experiment.run(prediction)?),
+            Self::Train(training) => Outcome::Train(training.run()?),
+        })
+    }
+
+    /// The experiment as one line of JSON.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] when a number in it has no JSON form.
+    pub fn to_json(&self) -> Result<String> {
+        to_json(self)
+    }
+
+    /// Reads an experiment from JSON.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] with the place of the mistake.
+    pub fn from_json(text: &str) -> Result<Self> {
+        from_json(text, "an experiment")
+    }
+}
+
+impl Outcome {
+    /// The result as one line of JSON.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] when a number in it has no JSON form.
+    pub fn to_json(&self) -> Result<String> {
+        to_json(self)
+    }
+
+    /// Reads a result from JSON.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] with the place of the mistake.
+    pub fn from_json(text: &str) -> Result<Self> {
+        from_json(text, "a result")
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|cause| crate::Error::invalid(format!("this can't be written as JSON: {cause}")))
+}
+
+fn from_json<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|cause| {
+        crate::Error::invalid(format!("this is not {what} in JSON: {cause}; make it with to_json() of this version of onramp"))
+    })
+}

@@ -1,0 +1,101 @@
+//! Laws: short formulas that say how a system scales, fitted to the learner's own points.
+//!
+//! - [`Law`]: a formula with parameters; [`fit`] finds them and their 95 % intervals
+//! - [`Fit`]: the result, which also says when the law does *not* hold
+//! - [`HalfEfficiency`]: efficiency against rows per worker, `e(b) = (b + b0) / (b + b0 + bT)`
+//! - [`StraightLine`]: step time against rows, `t(b) = s0 + b / r`
+
+mod agreement;
+mod fit;
+mod half_efficiency;
+mod least_squares;
+mod straight_line;
+mod uncertainty;
+
+use serde::{Deserialize, Serialize};
+
+pub use agreement::TOLERANCE;
+pub use fit::{Fit, Parameter, Predicted};
+pub use half_efficiency::HalfEfficiency;
+pub use least_squares::fit;
+pub use straight_line::StraightLine;
+
+use crate::measure::{Estimate, Provenance};
+
+/// One measured point of a curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// What was varied, for example rows per worker.
+    pub x: f64,
+    /// What came out, with its interval.
+    pub y: Estimate,
+    /// Where `y` came from.
+    pub provenance: Provenance,
+}
+
+impl Point {
+    /// A point at `x`.
+    pub fn new(x: f64, y: Estimate, provenance: Provenance) -> Point {
+        Point { x, y, provenance }
+    }
+}
+
+/// A number in a formula, as people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbol {
+    /// The letter in the formula, such as `b0`.
+    pub symbol: &'static str,
+    /// Its unit, such as `rows`.
+    pub unit: &'static str,
+    /// What it stands for, in a few words.
+    pub meaning: &'static str,
+}
+
+/// A number computed from a law's parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct Derived {
+    /// Its name, unit and meaning.
+    pub symbol: Symbol,
+    /// Computes it from the parameters, which come in the order of [`Law::parameters`].
+    pub value: fn(&[f64]) -> f64,
+}
+
+/// What the axes of a law's curve show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axes {
+    /// The varied quantity with its unit.
+    pub x_label: &'static str,
+    /// The resulting quantity with its unit.
+    pub y_label: &'static str,
+    /// True when the vertical axis is logarithmic; the horizontal one always is.
+    pub log_y: bool,
+}
+
+/// A formula `y = f(x)` with a few parameters, all of them zero or more, and with `x` and `y` above zero.
+pub trait Law {
+    /// The law's name, as a title.
+    fn name(&self) -> &'static str;
+
+    /// The formula as text.
+    fn formula(&self) -> &'static str;
+
+    /// The parameters, in the order in which [`Law::value`] takes them.
+    fn parameters(&self) -> &'static [Symbol];
+
+    /// Numbers that follow from the parameters and answer a question of their own.
+    fn derived(&self) -> &'static [Derived];
+
+    /// What the curve's axes show.
+    fn axes(&self) -> Axes;
+
+    /// The formula: `y` at `x`.
+    fn value(&self, parameters: &[f64], x: f64) -> f64;
+
+    /// Parameters near the points, all above zero and finite, from which the fit starts.
+    fn guess(&self, points: &[Point]) -> Vec<f64>;
+
+    /// What the fitted numbers say that a reader should know, beyond the checks that every fit gets.
+    fn remarks(&self, _points: &[Point], _parameters: &[f64]) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,31 @@
+//! Onramp: what the cells of the notebooks call.
+//!
+//! The modules follow the way of a lesson, from the learner's guess to the verdict:
+//!
+//! - [`judgement`]: a prediction before the run, the verdict and the exercises' checks after it
+//! - [`data`], [`model`], [`training`]: what is learned, by which network, and how
+//! - [`communication`]: how workers talk: all-reduce algorithms, links, threads, the replay
+//! - [`experiment`]: what a lesson varies and measures, and its results
+//! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
+//! - [`figure`], [`display`], [`published`]: how results are shown, and numbers from papers beside them
+//! - [`device`], [`machine`], [`error`]: where it all runs, and what can go wrong
+//!
+//! A notebook begins with `use onramp::prelude::*;`.
+
+pub mod communication;
+pub mod data;
+pub mod device;
+pub mod display;
+pub mod error;
+pub mod experiment;
+pub mod figure;
+pub mod judgement;
+pub mod law;
+pub mod machine;
+pub mod measure;
+pub mod model;
+pub mod prelude;
+pub mod published;
+pub mod training;
+
+pub use error::{Error, Result};

@@ -1,0 +1,13 @@
+//! Honest measuring: repeats, an interval around every number, and where each number came from.
+//!
+//! - [`Estimate`]: the median of the samples with a 95 % bootstrap interval; the samples are kept
+//! - [`interleaved`]: warm-ups first, then the variants in turn, round after round
+//! - [`Provenance`]: measured, emulated, replayed or published; figures draw the four differently
+
+mod estimate;
+mod interleaved;
+mod provenance;
+
+pub use estimate::Estimate;
+pub use interleaved::interleaved;
+pub use provenance::Provenance;

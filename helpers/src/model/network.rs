@@ -1,0 +1,91 @@
+//! A built network: variables on a device, and the pass forward.
+
+use candle_core::{Tensor, Var};
+
+use super::Mlp;
+use crate::error::Result;
+
+/// The variables of an [`Mlp`], on a device.
+///
+/// They are held in the order of their names. Every worker must go through them in the same order, or an
+/// all-reduce adds numbers that don't belong together; a hash map, such as candle's `VarMap`, gives each
+/// worker another order.
+#[derive(Debug)]
+pub struct Network {
+    model: Mlp,
+    device: candle_core::Device,
+    variables: Vec<(String, Var)>,
+}
+
+impl Network {
+    /// `variables` must be sorted by name: layer1.bias, layer1.weight, layer2.bias and so on.
+    pub(crate) fn new(model: Mlp, device: candle_core::Device, variables: Vec<(String, Var)>) -> Self {
+        Self { model, device, variables }
+    }
+
+    /// The description that this network was built from.
+    pub fn model(&self) -> Mlp {
+        self.model
+    }
+
+    /// Where the variables are.
+    pub fn device(&self) -> &candle_core::Device {
+        &self.device
+    }
+
+    /// Name and variable, in the order of the names.
+    pub fn variables(&self) -> &[(String, Var)] {
+        &self.variables
+    }
+
+    /// From rows (rows, inputs) to one score for each class (rows, outputs), before any softmax.
+    ///
+    /// # Errors
+    /// [`crate::Error::Candle`] when the rows have another number of columns than the model's inputs.
+    pub fn forward(&self, rows: &Tensor) -> Result<Tensor> {
+        let mut activations = rows.clone();
+        let layers = self.variables.chunks_exact(2);
+        let last = layers.len() - 1;
+        for (index, layer) in layers.enumerate() {
+            let [(_, bias), (_, weight)] = layer else { unreachable!("chunks of two") };
+            activations = activations.matmul(weight)?.broadcast_add(bias)?;
+            if index < last {
+                activations = activations.relu()?;
+            }
+        }
+        Ok(activations)
+    }
+
+    /// All parameters one after the other, in the order of the variables' names.
+    ///
+    /// # Errors
+    /// [`crate::Error::Candle`] when the device fails.
+    pub fn parameters(&self) -> Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(self.model.parameters());
+        for (_, variable) in &self.variables {
+            values.extend(variable.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(values)
+    }
+
+    /// Replaces all parameters by `values`, in the order of the variables' names.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] when there are more or fewer values than parameters.
+    pub fn set_parameters(&self, values: &[f32]) -> Result<()> {
+        if values.len() != self.model.parameters() {
+            return Err(crate::Error::invalid(format!(
+                "{} values were given for a model of {} parameters; take them from a model of the same width",
+                values.len(),
+                self.model.parameters()
+            )));
+        }
+        let mut start = 0;
+        for (_, variable) in &self.variables {
+            let end = start + variable.elem_count();
+            variable.set(&Tensor::from_slice(&values[start..end], variable.shape(), &self.device)?)?;
+            start = end;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! What a cell needs, in one line: `use onramp::prelude::*;`.
+
+pub use crate::communication::{Algorithm, Communicator, Link, Replay, Synchronisation, Team};
+pub use crate::data::{Source, Teacher};
+pub use crate::device::Device;
+pub use crate::display::Table;
+pub use crate::error::Error;
+pub use crate::experiment::{
+    DataParallel, Experiment, Mistake, Outcome, RateRule, ScalingRun, TimeToLoss, TimeToLossRun, WrongParallelism,
+    WrongParallelismRun, in_fresh_process,
+};
+pub use crate::figure::Figure;
+pub use crate::judgement::{
+    Answer, Claim, Passed, Prediction, Reveal, Verdict, check, choice, percent, predict, rows, seconds, times,
+};
+pub use crate::law::{Fit, HalfEfficiency, Law, Point, StraightLine};
+pub use crate::machine::Machine;
+pub use crate::measure::{Estimate, Provenance};
+pub use crate::model::Mlp;
+pub use crate::published;
+pub use crate::training::{Training, TrainingRun};

@@ -1,0 +1,131 @@
+//! The gradient of the loss with respect to each variable of a network.
+
+use candle_core::{CpuStorage, Storage, Tensor};
+
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::model::Network;
+
+/// One tensor for each variable, in the order of the variables' names.
+#[derive(Debug, Clone)]
+pub struct Gradients {
+    names: Vec<String>,
+    tensors: Vec<Tensor>,
+}
+
+impl Gradients {
+    /// The pass forward and back: the mean cross-entropy over the batch's rows, and its gradient.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] when the batch does not fit the network.
+    pub fn of(network: &Network, batch: &Batch) -> Result<(f64, Self)> {
+        let scores = network.forward(&batch.features)?;
+        let loss = candle_nn::loss::cross_entropy(&scores, &batch.labels)?;
+        let store = loss.backward()?;
+        let mut names = Vec::new();
+        let mut tensors = Vec::new();
+        for (name, variable) in network.variables() {
+            let gradient = store.get(variable.as_tensor()).ok_or_else(|| {
+                Error::invalid(format!("the loss does not depend on the variable {name}, so it has no gradient"))
+            })?;
+            names.push(name.clone());
+            tensors.push(gradient.contiguous()?);
+        }
+        Ok((f64::from(loss.to_scalar::<f32>()?), Self { names, tensors }))
+    }
+
+    /// The variables' names.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// One gradient for each name, with the shape of its variable.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// Numbers in all tensors together: the parameters of the model.
+    pub fn elements(&self) -> usize {
+        self.tensors.iter().map(Tensor::elem_count).sum()
+    }
+
+    /// All numbers one after the other, in the order of the names.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] when the device fails.
+    pub fn to_flat(&self) -> Result<Vec<f32>> {
+        let mut flat = Vec::with_capacity(self.elements());
+        for tensor in &self.tensors {
+            append(tensor, &mut flat)?;
+        }
+        Ok(flat)
+    }
+
+    /// Replaces all numbers by those of `flat`, in the order of the names.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when `flat` has another length.
+    pub fn set_flat(&mut self, flat: &[f32]) -> Result<()> {
+        if flat.len() != self.elements() {
+            return Err(Error::invalid(format!(
+                "{} numbers were given for gradients of {} elements; both must come from the same model",
+                flat.len(),
+                self.elements()
+            )));
+        }
+        let mut start = 0;
+        for tensor in &mut self.tensors {
+            let end = start + tensor.elem_count();
+            *tensor = Tensor::from_slice(&flat[start..end], tensor.shape(), tensor.device())?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Replaces the tensor at `index` by one with these numbers and the same shape.
+    pub(crate) fn set_tensor(&mut self, index: usize, values: Vec<f32>) -> Result<()> {
+        let tensor = &mut self.tensors[index];
+        *tensor = Tensor::from_vec(values, tensor.shape(), tensor.device())?;
+        Ok(())
+    }
+
+    /// The same gradients with the variable `order[i]` in place i.
+    pub(crate) fn reordered(&self, order: &[usize]) -> Self {
+        Self {
+            names: order.iter().map(|&index| self.names[index].clone()).collect(),
+            tensors: order.iter().map(|&index| self.tensors[index].clone()).collect(),
+        }
+    }
+
+    /// How far these gradients are from `reference`: the length of the difference over the length of the
+    /// reference (both Euclidean, over all numbers). 0 is equal; 1 means wrong by as much as there is.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when the lengths differ.
+    pub fn relative_error(&self, reference: &Self) -> Result<f64> {
+        let (ours, theirs) = (self.to_flat()?, reference.to_flat()?);
+        if ours.len() != theirs.len() {
+            return Err(Error::invalid(format!(
+                "gradients of {} and {} elements can't be compared; both must come from the same model",
+                ours.len(),
+                theirs.len()
+            )));
+        }
+        let square = |value: f32| f64::from(value) * f64::from(value);
+        let difference: f64 = ours.iter().zip(&theirs).map(|(a, b)| square(a - b)).sum();
+        let length: f64 = theirs.iter().map(|b| square(*b)).sum();
+        Ok((difference / length.max(f64::MIN_POSITIVE)).sqrt())
+    }
+}
+
+/// Adds a tensor's numbers to the end of `flat`, without a copy in between on the CPU.
+pub(crate) fn append(tensor: &Tensor, flat: &mut Vec<f32>) -> Result<()> {
+    let (storage, layout) = tensor.storage_and_layout();
+    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
+        flat.extend_from_slice(&values[start..end]);
+        return Ok(());
+    }
+    drop(storage);
+    flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! The training loop on one worker.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Evaluation, Gradients, Sgd, evaluate, keep_large_blocks};
+use crate::data::{Dataset, Source, Split};
+use crate::device::Device;
+use crate::display::{Table, significant};
+use crate::error::{Error, Result};
+use crate::figure::Figure;
+use crate::model::{Mlp, Network};
+
+/// A training run's description. [`Training::run`] does it.
+///
+/// ```no_run
+/// use onramp::prelude::*;
+///
+/// let run = Training::new(Mlp::new(64).inputs(64)).data(Source::digits()).rows_per_step(32).steps(600).run()?;
+/// assert!(run.accuracy() > 0.9);
+/// # Ok::<(), onramp::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    model: Mlp,
+    data: Source,
+    rows_per_step: usize,
+    steps: usize,
+    learning_rate: f64,
+    evaluate_every: usize,
+    target_loss: Option<f64>,
+    seed: u64,
+    device: Device,
+}
+
+/// The loss or the evaluation at one step of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// Steps done before it.
+    pub step: usize,
+    /// Loss and accuracy on held-out rows.
+    pub held_out: Evaluation,
+}
+
+/// What a training run gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRun {
+    /// The description of the run.
+    pub training: Training,
+    /// Mean loss over the rows of each step, before the step.
+    pub losses: Vec<f64>,
+    /// Held-out results before the first step and after every `evaluate_every` steps.
+    pub evaluations: Vec<Evaluated>,
+    /// Wall-clock time of the steps without the evaluations, in seconds.
+    pub seconds: f64,
+    /// True when the loss stopped being a finite number, which ended the run.
+    pub diverged: bool,
+    /// Steps after which the held-out loss was at or below the target, if there was one and it was reached.
+    pub steps_to_target: Option<usize>,
+}
+
+impl Training {
+    /// Training of this model on 20,000 teacher-labelled rows: 400 steps of 64 rows at a learning rate of 0.1.
+    pub fn new(model: Mlp) -> Self {
+        Self {
+            model,
+            data: Source::teacher(20_000),
+            rows_per_step: 64,
+            steps: 400,
+            learning_rate: 0.1,
+            evaluate_every: 50,
+            target_loss: None,
+            seed: 0,
+            device: Device::Cpu,
+        }
+    }
+
+    /// The data to learn from.
+    pub fn data(mut self, data: Source) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Rows whose mean gradient makes a step.
+    pub fn rows_per_step(mut self, rows: usize) -> Self {
+        self.rows_per_step = rows;
+        self
+    }
+
+    /// Steps after which the run ends.
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// How far each step goes.
+    pub fn learning_rate(mut self, rate: f64) -> Self {
+        self.learning_rate = rate;
+        self
+    }
+
+    /// Steps between two looks at the held-out rows.
+    pub fn evaluate_every(mut self, steps: usize) -> Self {
+        self.evaluate_every = steps;
+        self
+    }
+
+    /// Ends the run when the held-out loss, in nats, is this low.
+    pub fn stop_at_loss(mut self, target: f64) -> Self {
+        self.target_loss = Some(target);
+        self
+    }
+
+    /// The seed of the first weights, the split and the order of the rows.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Where the model lives.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Loads the data and trains.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when the description can't be trained (zero steps, more rows in a step than there
+    /// are, a model whose inputs don't fit the data), [`Error::Data`] when the data can't be read.
+    pub fn run(&self) -> Result<TrainingRun> {
+        self.run_on(&self.data.load(self.seed)?)
+    }
+
+    /// Trains on data that is already loaded.
+    ///
+    /// # Errors
+    /// As for [`Training::run`].
+    pub fn run_on(&self, data: &Split) -> Result<TrainingRun> {
+        self.validate(&data.train)?;
+        keep_large_blocks();
+        let descent = Sgd::new(self.learning_rate)?;
+        let network = self.model.build(self.seed, &self.device)?;
+        let mut order = RowOrder::new(data.train.rows(), self.rows_per_step, self.seed);
+        let mut run = TrainingRun {
+            training: *self,
+            losses: Vec::with_capacity(self.steps),
+            evaluations: Vec::new(),
+            seconds: 0.0,
+            diverged: false,
+            steps_to_target: None,
+        };
+        run.look(&network, &data.held_out, 0)?;
+        for step in 1..=self.steps {
+            if run.diverged || run.steps_to_target.is_some() {
+                break;
+            }
+            let start = Instant::now();
+            let batch = data.train.batch(order.next_rows(), network.device())?;
+            let (loss, gradients) = Gradients::of(&network, &batch)?;
+            descent.step(&network, &gradients)?;
+            run.seconds += start.elapsed().as_secs_f64();
+            if !loss.is_finite() {
+                run.diverged = true;
+                break;
+            }
+            run.losses.push(loss);
+            if step % self.evaluate_every == 0 || step == self.steps {
+                run.look(&network, &data.held_out, step)?;
+            }
+        }
+        Ok(run)
+    }
+
+    fn validate(&self, data: &Dataset) -> Result<()> {
+        self.model.validate()?;
+        fits(self.model, data)?;
+        let positive = [("rows_per_step", self.rows_per_step), ("steps", self.steps), ("evaluate_every", self.evaluate_every)];
+        for (name, value) in positive {
+            if value == 0 {
+                return Err(Error::invalid(format!("{name} is 0, so nothing would be trained; use at least 1")));
+            }
+        }
+        if self.rows_per_step > data.rows() {
+            return Err(Error::invalid(format!(
+                "a step of {} rows is larger than the data: {} rows to learn from; use fewer rows per step or more data",
+                self.rows_per_step,
+                data.rows()
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl TrainingRun {
+    /// Share of held-out rows that were classified correctly at the end, from 0 to 1.
+    pub fn accuracy(&self) -> f64 {
+        self.evaluations.last().map_or(0.0, |last| last.held_out.accuracy)
+    }
+
+    /// Held-out loss at the end, in nats.
+    pub fn loss(&self) -> f64 {
+        self.evaluations.last().map_or(f64::INFINITY, |last| last.held_out.loss)
+    }
+
+    /// The run in a few lines.
+    pub fn table(&self) -> Table {
+        let table = Table::new(format!("Training on {}", self.training.data), ["what", "value"])
+            .row(["parameters".to_string(), self.training.model.parameters().to_string()])
+            .row(["steps".to_string(), self.losses.len().to_string()])
+            .row(["held-out loss, nats".to_string(), significant(self.loss())])
+            .row(["held-out accuracy, %".to_string(), significant(100.0 * self.accuracy())])
+            .row(["seconds in steps".to_string(), significant(self.seconds)]);
+        if self.diverged { table.note("The loss stopped being a number: the steps were too large.") } else { table }
+    }
+
+    /// The loss against the steps, on the rows that were learned from and on the held-out ones.
+    ///
+    /// # Errors
+    /// None in practice: only finite losses are kept.
+    pub fn figure(&self) -> Result<Figure> {
+        let steps: Vec<f64> = (0..self.losses.len()).map(|step| step as f64).collect();
+        let seen: Vec<f64> = self.evaluations.iter().map(|at| at.step as f64).collect();
+        let held_out: Vec<f64> = self.evaluations.iter().map(|at| at.held_out.loss).collect();
+        Figure::new("Training")
+            .x_label("steps")
+            .y_label("loss, nats")
+            .line("learned rows", &steps, &self.losses)?
+            .line("held-out rows", &seen, &held_out)
+    }
+
+    /// Shows table and figure below the cell.
+    pub fn evcxr_display(&self) {
+        self.table().evcxr_display();
+        if let Ok(figure) = self.figure() {
+            figure.evcxr_display();
+        }
+    }
+
+    fn look(&mut self, network: &Network, held_out: &Dataset, step: usize) -> Result<()> {
+        let held_out = evaluate(network, held_out)?;
+        if !held_out.loss.is_finite() {
+            self.diverged = true;
+            return Ok(());
+        }
+        self.evaluations.push(Evaluated { step, held_out });
+        if self.training.target_loss.is_some_and(|target| held_out.loss <= target) {
+            self.steps_to_target = Some(step);
+        }
+        Ok(())
+    }
+}
+
+/// Refuses data whose columns or classes the model has no room for.
+pub(crate) fn fits(model: Mlp, data: &Dataset) -> Result<()> {
+    if model.columns() != data.columns() || model.classes() < data.classes() {
+        return Err(Error::invalid(format!(
+            "the model takes {} inputs and tells {} classes apart, but the data set '{}' has {} columns and {} classes; \
+             build it with .inputs({}).outputs({})",
+            model.columns(),
+            model.classes(),
+            data.name(),
+            data.columns(),
+            data.classes(),
+            data.columns(),
+            data.classes()
+        )));
+    }
+    Ok(())
+}
+
+/// Goes through all rows in a fresh random order each time, a step's worth at once.
+pub(crate) struct RowOrder {
+    rows: Vec<usize>,
+    per_step: usize,
+    next: usize,
+    seed: u64,
+}
+
+impl RowOrder {
+    /// `per_step` must not be above `rows`.
+    pub(crate) fn new(rows: usize, per_step: usize, seed: u64) -> Self {
+        Self { rows: crate::data::shuffled_rows(rows, seed), per_step, next: 0, seed }
+    }
+
+    /// The next step's rows; what is left over at the end of a pass is skipped.
+    pub(crate) fn next_rows(&mut self) -> &[usize] {
+        if self.next + self.per_step > self.rows.len() {
+            self.seed = self.seed.wrapping_add(0x9e37_79b9);
+            self.rows = crate::data::shuffled_rows(self.rows.len(), self.seed);
+            self.next = 0;
+        }
+        let start = self.next;
+        self.next += self.per_step;
+        &self.rows[start..self.next]
+    }
+}

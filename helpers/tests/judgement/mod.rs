@@ -1,0 +1,5 @@
+//! Predictions, verdicts, exercise checks.
+
+mod check;
+mod prediction;
+mod verdict;

@@ -1,0 +1,101 @@
+//! `cargo lab bench`: measures, beside a peer where there is one, and prints a table.
+
+mod cells;
+mod cold;
+mod machine;
+mod report;
+mod stock;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+use report::{Report, Row};
+
+/// One benchmark.
+struct Bench {
+    /// How it is asked for by name.
+    name: &'static str,
+    /// What it measures.
+    about: &'static str,
+    /// Runs it. The flag asks for a cold start where the benchmark has one.
+    run: fn(&Workspace, bool) -> Result<Vec<Row>>,
+}
+
+const BENCHES: [Bench; 4] = [
+    Bench {
+        name: "cell",
+        about: "a cell with one helper call and one let, beside stock evcxr_jupyter",
+        run: |workspace, _| cells::cell(workspace),
+    },
+    Bench {
+        name: "start",
+        about: "kernel process start to the first helper result with a let, beside stock evcxr_jupyter",
+        run: |workspace, _| cells::start(workspace),
+    },
+    Bench {
+        name: "setup",
+        about: "the steps of a set-up; --cold does one with empty caches",
+        run: cold::setup,
+    },
+    Bench {
+        name: "ci",
+        about: "one run of .ci/run; --cold does one with empty caches",
+        run: cold::ci,
+    },
+];
+
+/// Runs the named benchmarks, or all, prints their rows and writes them to `json`.
+///
+/// # Errors
+/// When a name is unknown, a benchmark fails, or the file cannot be written.
+pub fn run(workspace: &Workspace, names: &[String], json: Option<&Path>, cold: bool) -> Result<()> {
+    let mut report = Report::new(machine::describe(workspace));
+    for bench in chosen(names)? {
+        eprintln!("{}: {}", bench.name, bench.about);
+        report.rows.extend((bench.run)(workspace, cold)?);
+    }
+    print!("{}", report.table());
+    if let Some(path) = json {
+        report.write(path)?;
+        println!("written to {}", path.display());
+    }
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Bench>> {
+    for name in names {
+        if !BENCHES.iter().any(|bench| bench.name == name) {
+            let known: Vec<String> = BENCHES
+                .iter()
+                .map(|bench| format!("{} ({})", bench.name, bench.about))
+                .collect();
+            bail!(
+                "there is no benchmark {name:?}; the benchmarks are:\n  {}",
+                known.join("\n  ")
+            );
+        }
+    }
+    Ok(BENCHES
+        .iter()
+        .filter(|bench| names.is_empty() || names.iter().any(|name| name == bench.name))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_benchmark_is_named_with_those_that_exist() {
+        let error = chosen(&["sell".to_owned()])
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
+        assert!(
+            error.contains("\"sell\"") && error.contains("cell ("),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The peer: stock `evcxr_jupyter`, installed on demand below the target folder and given the same prebuilt library.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::process::{Log, clean_command, run_by_line};
+use crate::progress::Progress;
+use crate::stamp::write_atomically;
+use crate::workspace::Workspace;
+
+const VERSION: &str = "0.22.0";
+
+/// The name of the stock kernel's entry in Jupyter.
+const KERNEL: &str = "stock";
+
+/// Makes sure that the stock kernel is there; returns the folder for `JUPYTER_PATH`.
+///
+/// # Errors
+/// When it cannot be installed or its folders cannot be made.
+pub fn install(workspace: &Workspace) -> Result<PathBuf> {
+    let root = workspace.lab().join("stock");
+    let program = root.join("bin/evcxr_jupyter");
+    if !program.is_file() {
+        compile(workspace, &root)?;
+    }
+    let scratch = workspace.lab().join("stock-tmp");
+    share_build(workspace, &scratch)?;
+    let kernels = root.join("jupyter");
+    let specification = json!({
+        "argv": [program, "--control_file", "{connection_file}"],
+        "display_name": "Rust (stock evcxr)",
+        "language": "rust",
+        "env": { "EVCXR_TMPDIR": scratch },
+    });
+    let file = kernels.join("kernels").join(KERNEL).join("kernel.json");
+    write_atomically(&file, &serde_json::to_vec_pretty(&specification)?)?;
+    Ok(kernels)
+}
+
+/// Installed as its users do: from outside the workspace, whose profile and flags would otherwise apply.
+fn compile(workspace: &Workspace, root: &Path) -> Result<()> {
+    let mut progress = Progress::new("stock evcxr_jupyter, once");
+    let outside = tempfile::tempdir().context("no temporary folder can be made")?;
+    let mut log = Log::create(&workspace.lab().join("logs/stock.log"))?;
+    let mut command = clean_command("cargo");
+    command
+        .current_dir(outside.path())
+        .args([
+            "install",
+            "evcxr_jupyter",
+            "--version",
+            VERSION,
+            "--locked",
+            "--root",
+        ])
+        .arg(root);
+    command.env("CARGO_TARGET_DIR", root.join("build"));
+    if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
+        command.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
+    let mut compiled = 0;
+    let status = run_by_line(&mut command, |_, line| {
+        log.line(line);
+        if let Some(name) = line.trim_start().strip_prefix("Compiling ") {
+            compiled += 1;
+            progress.set_done(compiled);
+            progress.working_on(name);
+        }
+    })?;
+    if !status.success() {
+        progress.abandon();
+        return Err(log.failure("Installing stock evcxr_jupyter", status));
+    }
+    progress.finish();
+    // The build's leftovers are ten times the program's size.
+    let _ = fs::remove_dir_all(root.join("build"));
+    Ok(())
+}
+
+/// Gives the stock kernel the workspace's lock file and, through a link, its target folder, so that it finds the
+/// helper library compiled.
+fn share_build(workspace: &Workspace, scratch: &Path) -> Result<()> {
+    fs::create_dir_all(scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
+    fs::copy(workspace.source("Cargo.lock"), scratch.join("Cargo.lock"))
+        .context("Cargo.lock cannot be copied")?;
+    let link = scratch.join("target");
+    if !link.exists() {
+        symlink(workspace.target(), &link)
+            .with_context(|| format!("{} cannot be made", link.display()))?;
+    }
+    Ok(())
+}

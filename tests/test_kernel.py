@@ -1,0 +1,190 @@
+"""The kernel speaks Jupyter's protocol: the checks of jupyter_kernel_test, and what Onramp promises beyond them."""
+
+import time
+
+import jupyter_kernel_test
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from conftest import CELL_SECONDS, KERNEL, NOTEBOOKS
+
+PLAIN_DISPLAY = r'println!("EVCXR_BEGIN_CONTENT text/html\n<b>%s</b>\nEVCXR_END_CONTENT");'
+BUNDLE_DISPLAY = (
+    r'println!("EVCXR_BEGIN_CONTENT application/vnd.onramp.bundle+json\n'
+    r'{{\"data\":{{\"text/plain\":\"%s\",\"application/json\":{{\"a\":1}}}},\"metadata\":{{}}}}\nEVCXR_END_CONTENT");'
+)
+
+
+class ProtocolTests(jupyter_kernel_test.KernelTests):
+    """The standard checks, which also validate every message against the protocol's schema."""
+
+    kernel_name = KERNEL
+    language_name = "rust"
+    file_extension = ".rs"
+    code_hello_world = 'println!("hello, world");'
+    code_stderr = 'eprintln!("oops");'
+    code_execute_result = [{"code": "1 + 2", "result": "3"}]
+    code_display_data = [{"code": PLAIN_DISPLAY % "bold", "mime": "text/html"}]
+    code_generate_error = 'panic!("as asked");'
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # The checks allow 15 s for a cell, which the warm-up of a fresh kernel may need for itself.
+        cls.kc.execute_interactive("let ready = 1;", timeout=CELL_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def manager_and_client():
+    """A warm kernel for all tests of this file that do not end it."""
+    manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=60, cwd=str(NOTEBOOKS))
+    run(client, "let ready = 1;")
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel()
+
+
+@pytest.fixture
+def manager(manager_and_client):
+    """The warm kernel's process."""
+    return manager_and_client[0]
+
+
+@pytest.fixture
+def kernel(manager_and_client):
+    """The connection to the warm kernel."""
+    return manager_and_client[1]
+
+
+def run(client, code):
+    """Executes a cell; returns its reply and the iopub messages as (seconds since the request, message)."""
+    messages = []
+    started = time.monotonic()
+
+    def keep(message):
+        messages.append((time.monotonic() - started, message))
+
+    reply = client.execute_interactive(code, timeout=CELL_SECONDS, output_hook=keep)
+    return reply["content"], messages
+
+
+def of_type(messages, kind):
+    return [(seconds, message["content"]) for seconds, message in messages if message["msg_type"] == kind]
+
+
+def printed(messages, name="stdout"):
+    return "".join(content["text"] for _, content in of_type(messages, "stream") if content["name"] == name)
+
+
+def test_the_first_cell_is_number_one_and_kernel_info_does_not_wait_for_the_warm_up():
+    started = time.monotonic()
+    manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=60, cwd=str(NOTEBOOKS))
+    # start_new_kernel returns once kernel_info was answered.
+    info_seconds = time.monotonic() - started
+    try:
+        reply, _ = run(client, "let first = 41 + 1;")
+        first_cell_seconds = time.monotonic() - started
+        assert (reply["status"], reply["execution_count"]) == ("ok", 1)
+        assert info_seconds < first_cell_seconds / 2, "kernel_info waited for the warm-up"
+        assert run(client, "first")[0]["execution_count"] == 2
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+
+
+def test_two_displays_of_one_cell_arrive_in_order_while_it_runs(kernel):
+    pause = "std::thread::sleep(std::time::Duration::from_secs(2));"
+    reply, messages = run(kernel, "\n".join([PLAIN_DISPLAY % "one", pause, BUNDLE_DISPLAY % "two"]))
+    assert reply["status"] == "ok"
+    shown = of_type(messages, "display_data")
+    assert len(shown) == 2, messages
+    (early, first), (late, second) = shown
+    assert first["data"]["text/html"] == "<b>one</b>"
+    assert second["data"] == {"text/plain": "two", "application/json": {"a": 1}}
+    assert late - early > 1, "the first display waited for the end of the cell"
+
+
+def test_text_between_displays_keeps_its_place(kernel):
+    code = 'print!("before"); ' + PLAIN_DISPLAY % "shown" + ' println!("after");'
+    _, messages = run(kernel, code.replace('println!("EVCXR', 'println!();println!("EVCXR'))
+    kinds = [
+        "display" if message["msg_type"] == "display_data" else message["content"]["text"].strip()
+        for _, message in messages
+        if message["msg_type"] in ("stream", "display_data")
+    ]
+    assert [kind for kind in kinds if kind] == ["before", "display", "after"]
+
+
+def test_text_without_a_newline_is_shown_while_the_cell_runs(kernel):
+    pause = "std::thread::sleep(std::time::Duration::from_secs(2));"
+    _, messages = run(kernel, f'print!("half"); {pause} println!(" whole");')
+    streams = of_type(messages, "stream")
+    assert printed(messages) == "half whole\n"
+    assert streams[-1][0] - streams[0][0] > 1, "the text waited for the end of its line"
+
+
+def test_a_compile_error_has_rustc_s_message_span_and_help(kernel):
+    reply, messages = run(kernel, 'let lanes: usize = "four";')
+    assert (reply["status"], reply["ename"]) == ("error", "E0308")
+    ((_, error),) = of_type(messages, "error")
+    traceback = "\n".join(error["traceback"])
+    assert "mismatched types" in traceback
+    assert '"four"' in traceback, "the span does not show the learner's own line"
+    assert "onramp-" not in traceback and "/src/lib.rs" not in traceback, "the error speaks of files of ours"
+
+
+def test_a_failure_s_traceback_has_only_the_learner_s_frames(kernel):
+    run(kernel, "fn inner() { panic!(\"deep\"); }")
+    reply, messages = run(kernel, "inner();")
+    assert (reply["status"], reply["ename"], reply["evalue"]) == ("error", "Panic", "deep")
+    traceback = "\n".join(of_type(messages, "error")[0][1]["traceback"])
+    assert "deep" in traceback
+    assert "evcxr" not in traceback and "rust_begin_unwind" not in traceback
+
+
+@pytest.mark.parametrize("ending", ['panic!("no");', "std::process::exit(3);", "std::process::abort();"])
+def test_queued_cells_are_aborted_after_a_failure_and_the_next_one_runs(kernel, ending):
+    sent = [kernel.execute(f"std::thread::sleep(std::time::Duration::from_millis(300)); {ending}")]
+    sent += [kernel.execute('println!("must not run");') for _ in range(2)]
+    replies = {}
+    while len(replies) < len(sent):
+        message = kernel.get_shell_msg(timeout=CELL_SECONDS)
+        replies[message["parent_header"]["msg_id"]] = message["content"]["status"]
+    assert [replies[identifier] for identifier in sent] == ["error", "aborted", "aborted"]
+    reply, messages = run(kernel, 'println!("alive");')
+    assert reply["status"] == "ok" and printed(messages) == "alive\n"
+
+
+def test_an_error_keeps_the_variables_of_earlier_cells(kernel):
+    run(kernel, "let kept = vec![1, 2, 3];")
+    assert run(kernel, 'let n: usize = "x".parse::<usize>()?;')[0]["ename"] == "UserError"
+    assert run(kernel, 'panic!("again");')[0]["ename"] == "Panic"
+    reply, messages = run(kernel, 'println!("{}", kept.len());')
+    assert reply["status"] == "ok" and printed(messages) == "3\n"
+
+
+def test_an_interrupt_ends_a_cell(kernel, manager):
+    identifier = kernel.execute("println!(\"started\"); loop { std::thread::sleep(std::time::Duration::from_millis(10)); }")
+    while True:
+        message = kernel.get_iopub_msg(timeout=CELL_SECONDS)
+        assert message["msg_type"] != "error", message["content"]
+        if message["parent_header"].get("msg_id") == identifier and message["msg_type"] == "stream":
+            break
+    manager.interrupt_kernel()
+    reply = kernel.get_shell_msg(timeout=CELL_SECONDS)
+    assert (reply["content"]["status"], reply["content"]["ename"]) == ("error", "Interrupted")
+    assert run(kernel, "1 + 1")[0]["status"] == "ok"
+
+
+def test_a_restart_forgets_the_variables_and_counts_from_one():
+    manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=60, cwd=str(NOTEBOOKS))
+    try:
+        assert run(client, "let before = 1;")[0]["status"] == "ok"
+        manager.restart_kernel(now=False)
+        client.wait_for_ready(timeout=60)
+        reply, _ = run(client, "let after = 2;")
+        assert (reply["status"], reply["execution_count"]) == ("ok", 1)
+        assert run(client, "before")[0]["status"] == "error"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
