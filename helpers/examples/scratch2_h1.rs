@@ -1,7 +1,13 @@
 use onramp::prelude::*;
 use onramp::training::{Gradients, Sgd, keep_large_blocks};
 use std::time::Instant;
-fn faults() -> i64 { unsafe { let mut u: libc::rusage = std::mem::zeroed(); libc::getrusage(libc::RUSAGE_SELF, &mut u); u.ru_minflt } }
+fn faults() -> i64 {
+    unsafe {
+        let mut u: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut u);
+        u.ru_minflt
+    }
+}
 fn main() -> Result<(), Error> {
     keep_large_blocks();
     let rows: usize = std::env::args().nth(1).unwrap().parse().unwrap();
@@ -25,7 +31,9 @@ fn main() -> Result<(), Error> {
             }
             Ok(ts)
         })?;
-        for (r, ts) in out.iter().enumerate() { println!("p {p} rank {r}: {}", ts.join(" | ")); }
+        for (r, ts) in out.iter().enumerate() {
+            println!("p {p} rank {r}: {}", ts.join(" | "));
+        }
         println!("faults {}", faults() - f0);
     }
     Ok(())

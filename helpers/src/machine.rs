@@ -87,7 +87,11 @@ pub(crate) fn threads_pool(threads: usize, first_slot: usize) -> Result<rayon::T
             }
         })
         .build()
-        .map_err(|cause| Error::Worker(format!("no thread could be started for a worker: {cause}; close other programs and run the cell again")))
+        .map_err(|cause| {
+            Error::Worker(format!(
+                "no thread could be started for a worker: {cause}; close other programs and run the cell again"
+            ))
+        })
 }
 
 struct Cores {

@@ -58,8 +58,9 @@ pub fn series(id: &str) -> Result<Series, Error> {
 /// # Errors
 /// [`Error::InvalidInput`] when `published.json` was edited into a form that can't be read.
 pub fn all() -> Result<Vec<Series>, Error> {
-    let file: File = serde_json::from_str(FILE)
-        .map_err(|error| Error::InvalidInput(format!("published.json can't be read: {error}; restore the file and rebuild")))?;
+    let file: File = serde_json::from_str(FILE).map_err(|error| {
+        Error::InvalidInput(format!("published.json can't be read: {error}; restore the file and rebuild"))
+    })?;
     file.series.into_iter().map(Entry::into_series).collect()
 }
 
@@ -122,7 +123,10 @@ impl Entry {
                 xs,
                 ys,
             }),
-            _ => Err(Error::InvalidInput(format!("the published series \"{}\" needs as many x as y; repair published.json", self.id))),
+            _ => Err(Error::InvalidInput(format!(
+                "the published series \"{}\" needs as many x as y; repair published.json",
+                self.id
+            ))),
         }
     }
 }

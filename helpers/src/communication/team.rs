@@ -112,7 +112,11 @@ impl Team {
                 Ok(Err(other)) => _ = own.get_or_insert(other),
                 Err(payload) => {
                     _ = panicked.get_or_insert_with(|| {
-                        Error::Worker(format!("worker {rank} of {} panicked: {}", self.world_size, panic_text(&*payload)))
+                        Error::Worker(format!(
+                            "worker {rank} of {} panicked: {}",
+                            self.world_size,
+                            panic_text(&*payload)
+                        ))
                     });
                 }
             }

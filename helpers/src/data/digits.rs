@@ -55,7 +55,8 @@ pub fn load_from(path: &Path) -> Result<Dataset> {
             ),
         ));
     }
-    let unreadable = |cause: polars::prelude::PolarsError| Error::data(path, format!("can't be read ({cause}); {REPAIR}"));
+    let unreadable =
+        |cause: polars::prelude::PolarsError| Error::data(path, format!("can't be read ({cause}); {REPAIR}"));
     let frame = ParquetReader::new(Cursor::new(bytes)).finish().map_err(unreadable)?;
     from_frame(&frame).map_err(unreadable)?
 }

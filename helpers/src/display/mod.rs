@@ -10,5 +10,5 @@ mod table;
 
 pub use bundle::Bundle;
 pub use number::{chosen, significant};
-pub(crate) use table::escape;
 pub use table::Table;
+pub(crate) use table::escape;

@@ -5,7 +5,14 @@
 /// More digits than three would claim more than a timing on a shared machine can know.
 pub fn significant(value: f64) -> String {
     if !value.is_finite() {
-        return if value.is_nan() { "unknown" } else if value > 0.0 { "infinite" } else { "-infinite" }.into();
+        return if value.is_nan() {
+            "unknown"
+        } else if value > 0.0 {
+            "infinite"
+        } else {
+            "-infinite"
+        }
+        .into();
     }
     if value == 0.0 {
         return "0".into();

@@ -96,7 +96,8 @@ impl Table {
 
     /// True when every cell that is not empty starts like a number.
     fn is_numeric(&self, column: usize) -> bool {
-        let mut cells = (0..self.rows.len()).map(|row| self.cell(row, column)).filter(|cell| !cell.is_empty()).peekable();
+        let mut cells =
+            (0..self.rows.len()).map(|row| self.cell(row, column)).filter(|cell| !cell.is_empty()).peekable();
         cells.peek().is_some()
             && cells.all(|cell| cell.trim_start_matches(['-', '+']).starts_with(|first: char| first.is_ascii_digit()))
     }

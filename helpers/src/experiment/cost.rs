@@ -49,7 +49,8 @@ impl StepCost {
             )));
         }
         let rows: Vec<usize> = baselines.iter().map(|baseline| baseline.rows).collect();
-        let step_seconds: Vec<Vec<f64>> = baselines.iter().map(|baseline| baseline.one_thread.samples.clone()).collect();
+        let step_seconds: Vec<Vec<f64>> =
+            baselines.iter().map(|baseline| baseline.one_thread.samples.clone()).collect();
         let repeats = step_seconds.iter().map(Vec::len).min().unwrap_or(0);
         let lines: Vec<(f64, f64)> = (0..repeats)
             .map(|repeat| {

@@ -166,10 +166,13 @@ impl DataParallel {
             )));
         }
         if self.repeats == 0 {
-            return Err(Error::invalid("0 repeats measure nothing; use at least 7 for an interval that can be trusted"));
+            return Err(Error::invalid(
+                "0 repeats measure nothing; use at least 7 for an interval that can be trusted",
+            ));
         }
         let asked = self.asked_about.iter();
-        let workers: Vec<usize> = self.workers.iter().copied().chain(asked.clone().map(|(workers, _)| *workers)).collect();
+        let workers: Vec<usize> =
+            self.workers.iter().copied().chain(asked.clone().map(|(workers, _)| *workers)).collect();
         let rows: Vec<usize> = self.rows_per_worker.iter().copied().chain(asked.map(|(_, rows)| *rows)).collect();
         let (Some(most_workers), Some(most_rows)) = (workers.iter().max(), rows.iter().max()) else {
             return Err(Error::invalid(

@@ -128,8 +128,7 @@ pub(super) fn replayed_samples(replay: &Replay, workers: usize, steps: &[Vec<f64
         .map(|repeat| {
             let usual = mean(repeat);
             let mut draw = || usual * deviations[random.random_range(0..deviations.len())] + packing;
-            let compute: Vec<Vec<f64>> =
-                (0..REPLAYED_STEPS).map(|_| (0..workers).map(|_| draw()).collect()).collect();
+            let compute: Vec<Vec<f64>> = (0..REPLAYED_STEPS).map(|_| (0..workers).map(|_| draw()).collect()).collect();
             mean(&replay.step_seconds(&compute))
         })
         .collect()

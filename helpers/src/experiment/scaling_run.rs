@@ -69,8 +69,12 @@ impl Baseline {
         let best = processes.iter().min_by(|a, b| a.1.median.total_cmp(&b.1.median)).cloned();
         let one_thread = processes.into_iter().next().map(|(_, seconds)| seconds);
         match one_thread.zip(best) {
-            Some((one_thread, (best_threads, best_process))) => Ok(Self { rows, one_thread, best_process, best_threads }),
-            None => Err(Error::TooFewPoints(format!("no process was timed with {rows} rows; measure at least one thread"))),
+            Some((one_thread, (best_threads, best_process))) => {
+                Ok(Self { rows, one_thread, best_process, best_threads })
+            }
+            None => {
+                Err(Error::TooFewPoints(format!("no process was timed with {rows} rows; measure at least one thread")))
+            }
         }
     }
 }
@@ -239,9 +243,8 @@ impl ScalingRun {
     pub fn workers_to_beat_one_process(&self, rows_per_worker: usize) -> Option<usize> {
         let baseline = self.baselines.iter().find(|baseline| baseline.rows == rows_per_worker)?;
         let best = baseline.best_process.map(|seconds| rows_per_worker as f64 / seconds);
-        let beats = |workers: &usize| {
-            self.point(*workers, rows_per_worker).is_ok_and(|point| point.throughput.low > best.high)
-        };
+        let beats =
+            |workers: &usize| self.point(*workers, rows_per_worker).is_ok_and(|point| point.throughput.low > best.high);
         self.experiment.workers.iter().copied().filter(|workers| *workers > 1).find(beats)
     }
 }

@@ -29,7 +29,10 @@ impl ScalingRun {
                 format!("{} ({} threads)", significant(rows / baseline.best_process.median), baseline.best_threads),
             ];
             cells.extend(series.iter().map(|(workers, provenance)| {
-                let point = self.points_of(*workers, *provenance).into_iter().find(|point| point.rows_per_worker == baseline.rows);
+                let point = self
+                    .points_of(*workers, *provenance)
+                    .into_iter()
+                    .find(|point| point.rows_per_worker == baseline.rows);
                 point.map_or(String::new(), |point| point.efficiency.map(|share| 100.0 * share).to_string())
             }));
             table = table.row(cells);
@@ -158,7 +161,9 @@ impl ScalingRun {
         if let Some(baseline) = self.baselines.last() {
             let rows = baseline.rows;
             notes.push(match self.workers_to_beat_one_process(rows) {
-                Some(workers) => format!("With {rows} rows each, {workers} workers are the first to beat the best single process."),
+                Some(workers) => {
+                    format!("With {rows} rows each, {workers} workers are the first to beat the best single process.")
+                }
                 None => format!("With {rows} rows each, no number of workers tried beats the best single process."),
             });
         }

@@ -95,11 +95,14 @@ impl Outcome {
 }
 
 fn to_json(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|cause| crate::Error::invalid(format!("this can't be written as JSON: {cause}")))
+    serde_json::to_string(value)
+        .map_err(|cause| crate::Error::invalid(format!("this can't be written as JSON: {cause}")))
 }
 
 fn from_json<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|cause| {
-        crate::Error::invalid(format!("this is not {what} in JSON: {cause}; make it with to_json() of this version of onramp"))
+        crate::Error::invalid(format!(
+            "this is not {what} in JSON: {cause}; make it with to_json() of this version of onramp"
+        ))
     })
 }

@@ -213,7 +213,11 @@ impl TimeToLoss {
         });
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.into_iter()
-            .map(|run| run.unwrap_or_else(|| Err(Error::Worker("a training stopped without a result; run the cell again".to_string()))))
+            .map(|run| {
+                run.unwrap_or_else(|| {
+                    Err(Error::Worker("a training stopped without a result; run the cell again".to_string()))
+                })
+            })
             .collect()
     }
 
@@ -224,7 +228,9 @@ impl TimeToLoss {
                 prediction.unit()
             )));
         }
-        for (name, value) in [("rows_per_worker", self.rows_per_worker), ("most_steps", self.most_steps), ("seeds", self.seeds)] {
+        for (name, value) in
+            [("rows_per_worker", self.rows_per_worker), ("most_steps", self.most_steps), ("seeds", self.seeds)]
+        {
             if value == 0 {
                 return Err(Error::invalid(format!("{name} is 0, so nothing would be trained; use at least 1")));
             }

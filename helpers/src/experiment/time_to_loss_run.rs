@@ -66,7 +66,12 @@ impl LossPoint {
 }
 
 impl TimeToLossRun {
-    pub(super) fn new(experiment: TimeToLoss, prediction: Prediction, machine: Machine, points: Vec<LossPoint>) -> Self {
+    pub(super) fn new(
+        experiment: TimeToLoss,
+        prediction: Prediction,
+        machine: Machine,
+        points: Vec<LossPoint>,
+    ) -> Self {
         Self { experiment, prediction, machine, points }
     }
 
@@ -137,7 +142,8 @@ impl TimeToLossRun {
         let title = format!("Time to a held-out loss of {} over {}", experiment.target_loss, experiment.link);
         let mut table = Table::new(title, columns);
         for point in &self.points {
-            let shown = |estimate: Option<Estimate>| estimate.map_or("not reached".to_string(), |value| value.to_string());
+            let shown =
+                |estimate: Option<Estimate>| estimate.map_or("not reached".to_string(), |value| value.to_string());
             table = table.row([
                 point.workers.to_string(),
                 point.rows_per_step.to_string(),
@@ -172,7 +178,8 @@ impl TimeToLossRun {
     pub fn figure(&self) -> Result<Figure> {
         let workers: Vec<f64> = self.points.iter().map(|point| point.workers as f64).collect();
         let throughput: Vec<Estimate> = self.points.iter().map(|point| point.throughput_speed_up.clone()).collect();
-        let reached: Vec<&LossPoint> = self.points.iter().filter(|point| self.speed_up(point.workers).is_ok()).collect();
+        let reached: Vec<&LossPoint> =
+            self.points.iter().filter(|point| self.speed_up(point.workers).is_ok()).collect();
         let same_loss = reached.iter().map(|point| self.speed_up(point.workers)).collect::<Result<Vec<_>>>()?;
         let reached: Vec<f64> = reached.iter().map(|point| point.workers as f64).collect();
         let medians = |values: &[Estimate]| -> Vec<f64> { values.iter().map(|value| value.median).collect() };
@@ -196,10 +203,7 @@ impl TimeToLossRun {
 
     fn point(&self, workers: usize) -> Result<&LossPoint> {
         self.points.iter().find(|point| point.workers == workers).ok_or_else(|| {
-            Error::invalid(format!(
-                "{workers} workers were not part of this run; it had {:?}",
-                self.experiment.workers
-            ))
+            Error::invalid(format!("{workers} workers were not part of this run; it had {:?}", self.experiment.workers))
         })
     }
 

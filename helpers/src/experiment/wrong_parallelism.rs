@@ -91,7 +91,8 @@ impl WrongParallelism {
         };
         let shards = (0..self.workers).map(|rank| rows.shard(rank, self.workers)).collect::<Result<Vec<_>>>()?;
         let reference = self.joined_gradient(&shards)?;
-        let results = Team::new(self.workers)?.run(|mut worker| self.work(mistake, &mut worker, &shards, data, &reference))?;
+        let results =
+            Team::new(self.workers)?.run(|mut worker| self.work(mistake, &mut worker, &shards, data, &reference))?;
         results.into_iter().next().ok_or_else(|| Error::Worker("a team without workers has no result".to_string()))
     }
 
@@ -137,10 +138,8 @@ impl WrongParallelism {
         let batches = shards.iter().map(|shard| self.batch(shard, 0, network.device())).collect::<Result<Vec<_>>>()?;
         let features: Vec<_> = batches.iter().map(|batch| &batch.features).collect();
         let labels: Vec<_> = batches.iter().map(|batch| &batch.labels).collect();
-        let joined = Batch {
-            features: candle_core::Tensor::cat(&features, 0)?,
-            labels: candle_core::Tensor::cat(&labels, 0)?,
-        };
+        let joined =
+            Batch { features: candle_core::Tensor::cat(&features, 0)?, labels: candle_core::Tensor::cat(&labels, 0)? };
         Ok(Gradients::of(&network, &joined)?.1)
     }
 

@@ -97,7 +97,10 @@ impl WrongParallelismRun {
     /// # Errors
     /// None in practice: only finite losses are kept.
     pub fn figure(&self) -> Result<Figure> {
-        let mut figure = Figure::new("Four ways to train in parallel, one of them right").x_label("steps").y_label("loss, nats").log_y();
+        let mut figure = Figure::new("Four ways to train in parallel, one of them right")
+            .x_label("steps")
+            .y_label("loss, nats")
+            .log_y();
         for attempt in &self.attempts {
             let steps: Vec<f64> = (0..attempt.losses.len()).map(|step| step as f64).collect();
             figure = figure.line(attempt.name(), &steps, &attempt.losses)?;

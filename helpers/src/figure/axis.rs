@@ -12,7 +12,8 @@ impl Axis {
     /// An axis that shows all `values` with a little room; a linear one starts at zero or below.
     pub(super) fn around(values: impl Iterator<Item = f64>, log: bool) -> Axis {
         let shown = values.filter(|value| !log || *value > 0.0);
-        let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) =
+            shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             return Axis { low: if log { 1.0 } else { 0.0 }, high: 10.0, log };
         }
@@ -44,7 +45,11 @@ pub(super) fn ticks(axis: &Axis) -> Vec<f64> {
     }
     let rough = (axis.high - axis.low) / 6.0;
     let unit = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * unit).find(|step| *step >= rough).unwrap_or(10.0 * unit);
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|factor| factor * unit)
+        .find(|step| *step >= rough)
+        .unwrap_or(10.0 * unit);
     let first = (axis.low / step).ceil() as i64;
     let last = (axis.high / step).floor() as i64;
     (first..=last).map(|place| place as f64 * step).collect()

@@ -1,8 +1,6 @@
 //! A figure for plotly.js, which JupyterLab draws and lets the reader zoom.
 
-use plotly::common::{
-    Anchor, DashType, ErrorData, ErrorType, Font, Line as Stroke, Marker, Mode, Orientation, Title,
-};
+use plotly::common::{Anchor, DashType, ErrorData, ErrorType, Font, Line as Stroke, Marker, Mode, Orientation, Title};
 use plotly::layout::{Annotation, Axis, AxisType, Legend, Margin, RangeMode, Shape, ShapeLine, ShapeType};
 use plotly::{Configuration, Layout, Plot, Scatter};
 use serde_json::Value;
@@ -39,8 +37,22 @@ fn dots(figure: &Figure, points: &Points) -> Box<Scatter<f64, f64>> {
         .legend_group(points.name.as_str())
         .hover_text_array(hover.collect())
         .hover_info(plotly::common::HoverInfo::Text)
-        .marker(Marker::new().symbol(marker(points.provenance)).size(10).color(colour).line(Stroke::new().width(2.0).color(colour)))
-        .error_y(ErrorData::new(ErrorType::Data).symmetric(false).array(above).array_minus(below).color(colour).thickness(1.5).width(5))
+        .marker(
+            Marker::new()
+                .symbol(marker(points.provenance))
+                .size(10)
+                .color(colour)
+                .line(Stroke::new().width(2.0).color(colour)),
+        )
+        .error_y(
+            ErrorData::new(ErrorType::Data)
+                .symmetric(false)
+                .array(above)
+                .array_minus(below)
+                .color(colour)
+                .thickness(1.5)
+                .width(5),
+        )
 }
 
 fn curve(figure: &Figure, line: &Line) -> Box<Scatter<f64, f64>> {
@@ -64,7 +76,12 @@ fn layout(figure: &Figure) -> Layout {
         .plot_background_color(TRANSPARENT)
         .margin(Margin::new().left(70).right(20).top(60).bottom(60))
         .legend(
-            Legend::new().orientation(Orientation::Horizontal).x(0.0).y(-0.22).y_anchor(Anchor::Top).background_color(TRANSPARENT),
+            Legend::new()
+                .orientation(Orientation::Horizontal)
+                .x(0.0)
+                .y(-0.22)
+                .y_anchor(Anchor::Top)
+                .background_color(TRANSPARENT),
         )
         .show_legend(true)
         .x_axis(axis(&figure.x_label, figure.log_x))
@@ -75,7 +92,12 @@ fn layout(figure: &Figure) -> Layout {
 
 /// An axis with its label; a linear one starts at zero, so that a difference looks as large as it is.
 fn axis(label: &str, log: bool) -> Axis {
-    let axis = Axis::new().title(Title::with_text(label)).grid_color(GRID).zero_line_color(GRID).line_color(GRID).auto_margin(true);
+    let axis = Axis::new()
+        .title(Title::with_text(label))
+        .grid_color(GRID)
+        .zero_line_color(GRID)
+        .line_color(GRID)
+        .auto_margin(true);
     if log { axis.type_(AxisType::Log) } else { axis.range_mode(RangeMode::ToZero) }
 }
 

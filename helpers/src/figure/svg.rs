@@ -79,7 +79,11 @@ impl Paper {
         let xs = xs.chain(figure.lines.iter().flat_map(|line| line.xs.clone()));
         let ys = figure.points.iter().flat_map(|points| points.ys.iter().flat_map(|y| [y.low, y.median, y.high]));
         let ys = ys.chain(figure.lines.iter().flat_map(|line| line.ys.clone()));
-        Paper { across: Axis::around(xs, figure.log_x), up: Axis::around(ys, figure.log_y), bottom: HEIGHT as f64 - BOTTOM }
+        Paper {
+            across: Axis::around(xs, figure.log_x),
+            up: Axis::around(ys, figure.log_y),
+            bottom: HEIGHT as f64 - BOTTOM,
+        }
     }
 
     fn x(&self, value: f64) -> Option<f64> {
@@ -109,10 +113,13 @@ impl Paper {
     }
 
     fn curve(&self, svg: &mut String, xs: &[f64], ys: &[f64], colour: &str) {
-        let places: Vec<String> = (xs.iter().zip(ys))
-            .filter_map(|(&x, &y)| Some(format!("{:.1},{:.1}", self.x(x)?, self.y(y)?)))
-            .collect();
-        let _ = write!(svg, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", places.join(" "));
+        let places: Vec<String> =
+            (xs.iter().zip(ys)).filter_map(|(&x, &y)| Some(format!("{:.1},{:.1}", self.x(x)?, self.y(y)?))).collect();
+        let _ = write!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            places.join(" ")
+        );
     }
 
     fn points(&self, svg: &mut String, points: &Points, colour: &str) {

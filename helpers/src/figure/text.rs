@@ -5,8 +5,10 @@ use crate::display::{Table, chosen, significant};
 
 /// The title, the points as a table, then the curves and marks, one sentence each.
 pub(super) fn describe(figure: &Figure) -> String {
-    let mut table =
-        Table::new(figure.title.as_str(), [figure.x_label.as_str(), figure.y_label.as_str(), "95 % interval", "series", "origin"]);
+    let mut table = Table::new(
+        figure.title.as_str(),
+        [figure.x_label.as_str(), figure.y_label.as_str(), "95 % interval", "series", "origin"],
+    );
     for points in &figure.points {
         for (x, y) in points.xs.iter().zip(&points.ys) {
             table = table.row([
@@ -37,7 +39,8 @@ pub(super) fn describe(figure: &Figure) -> String {
     }
     let hidden = not_drawable(figure);
     if hidden > 0 {
-        table = table.note(format!("{hidden} points at or below zero have no place on a logarithmic axis and are not drawn."));
+        table = table
+            .note(format!("{hidden} points at or below zero have no place on a logarithmic axis and are not drawn."));
     }
     table.to_string()
 }

@@ -176,7 +176,12 @@ fn only_some(right: &[usize], before: &[Vec<f32>], after: &[Vec<f32>]) -> String
             .into();
     }
     let shown: Vec<String> = right.iter().map(usize::to_string).collect();
-    format!("{} of {} workers hold the mean (worker {}). Write it to all of them", right.len(), after.len(), shown.join(", "))
+    format!(
+        "{} of {} workers hold the mean (worker {}). Write it to all of them",
+        right.len(),
+        after.len(),
+        shown.join(", ")
+    )
 }
 
 /// The first place, and the first worker at that place, that does not hold the mean.

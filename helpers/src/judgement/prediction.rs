@@ -139,7 +139,10 @@ impl Prediction {
         };
         Reveal {
             question: self.question.clone(),
-            text: format!("you said {self}, measured {}{interval}: {judgement}", self.show(&significant(measured.median))),
+            text: format!(
+                "you said {self}, measured {}{interval}: {judgement}",
+                self.show(&significant(measured.median))
+            ),
             right,
             factor,
         }

@@ -156,14 +156,18 @@ impl Verdict {
     ) -> Result<Verdict, Error> {
         let (low, high) = claim.limits();
         if low.is_nan() || high.is_nan() || low > high {
-            return Err(Error::InvalidInput(format!("the claim \"{claim}\" allows no value; give it numbers, the smaller first")));
+            return Err(Error::InvalidInput(format!(
+                "the claim \"{claim}\" allows no value; give it numbers, the smaller first"
+            )));
         }
         let cases: Vec<Case> = settings
             .into_iter()
             .map(|(setting, result, provenance)| Case { answer: claim.answer(&result), setting, result, provenance })
             .collect();
         if cases.is_empty() {
-            return Err(Error::TooFewPoints(format!("the belief \"{belief}\" was tried in 0 settings; run at least one")));
+            return Err(Error::TooFewPoints(format!(
+                "the belief \"{belief}\" was tried in 0 settings; run at least one"
+            )));
         }
         if let Some(bad) = cases.iter().find(|case| !(case.result.low <= case.result.high)) {
             return Err(Error::InvalidInput(format!(
@@ -207,7 +211,11 @@ impl Verdict {
                 let holds = at(Answer::HoldsHere);
                 let open = at(Answer::Inconclusive);
                 let mut text = format!("It fails at: {}.", at(Answer::Myth));
-                text += &if holds.is_empty() { " It held in no setting tried.".into() } else { format!(" It holds at: {holds}.") };
+                text += &if holds.is_empty() {
+                    " It held in no setting tried.".into()
+                } else {
+                    format!(" It holds at: {holds}.")
+                };
                 if !open.is_empty() {
                     text += &format!(" Too close to call at: {open}.");
                 }
@@ -223,7 +231,8 @@ impl Verdict {
 
     /// The HTML form, in the page's own colours.
     pub fn html(&self) -> String {
-        let cases: String = self.cases.iter().map(|case| format!("<li>{}</li>", escape(&self.case_text(case)))).collect();
+        let cases: String =
+            self.cases.iter().map(|case| format!("<li>{}</li>", escape(&self.case_text(case)))).collect();
         let conditions = if self.conditions.is_empty() {
             String::new()
         } else {

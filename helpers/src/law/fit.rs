@@ -164,7 +164,8 @@ impl Fit {
         table = table.note(format!("R² = {:.4} over {} points.", self.r2, self.points.len()));
         for number in self.parameters.iter().chain(&self.derived) {
             if let Some(predicted) = &number.predicted {
-                table = table.note(format!("{} was predicted before the run from {}.", number.symbol, predicted.formula));
+                table =
+                    table.note(format!("{} was predicted before the run from {}.", number.symbol, predicted.formula));
             }
         }
         self.notes.iter().fold(table, |table, note| table.note(note.as_str()))
@@ -175,7 +176,8 @@ impl Fit {
     /// # Errors
     /// None in practice: the points were checked before the fit.
     pub fn figure(&self) -> Result<Figure, Error> {
-        let mut figure = Figure::new(self.law.as_str()).x_label(self.x_label.as_str()).y_label(self.y_label.as_str()).log_x();
+        let mut figure =
+            Figure::new(self.law.as_str()).x_label(self.x_label.as_str()).y_label(self.y_label.as_str()).log_x();
         if self.log_y {
             figure = figure.log_y();
         }
@@ -238,7 +240,10 @@ fn find<'a>(numbers: &'a [Parameter], symbol: &str, formula: &str) -> Result<&'a
 
 fn unknown<'a>(numbers: impl IntoIterator<Item = &'a Parameter>, symbol: &str, formula: &str) -> Error {
     let known: Vec<&str> = numbers.into_iter().map(|number| number.symbol.as_str()).collect();
-    Error::InvalidInput(format!("{formula} has no number called \"{symbol}\" here; choose one of: {}", known.join(", ")))
+    Error::InvalidInput(format!(
+        "{formula} has no number called \"{symbol}\" here; choose one of: {}",
+        known.join(", ")
+    ))
 }
 
 /// How `value` changes with each parameter.

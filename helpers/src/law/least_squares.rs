@@ -41,8 +41,8 @@ pub fn fit(law: &dyn Law, points: &[Point]) -> Result<Fit, Error> {
     let problem = Problem::new(law, points);
     let (problem, report) =
         LevenbergMarquardt::new().with_ftol(1e-12).with_xtol(1e-10).with_patience(200).minimize(problem);
-    let arrived =
-        report.termination.was_successful() || matches!(report.termination, TerminationReason::NoImprovementPossible(_));
+    let arrived = report.termination.was_successful()
+        || matches!(report.termination, TerminationReason::NoImprovementPossible(_));
     let parameters = problem.natural();
     if !arrived || parameters.iter().any(|value| !value.is_finite()) {
         return Err(Error::InvalidInput(format!(
@@ -130,9 +130,11 @@ impl<'a> Problem<'a> {
 
     /// `(ln f(x_i) - ln y_i) / sigma_i` for every point.
     pub(super) fn residuals_at(&self, parameters: &[f64]) -> DVector<f64> {
-        let residuals = self.points.iter().zip(&self.sigmas).map(|(point, sigma)| {
-            (self.law.value(parameters, point.x).ln() - point.y.median.ln()) / sigma
-        });
+        let residuals = self
+            .points
+            .iter()
+            .zip(&self.sigmas)
+            .map(|(point, sigma)| (self.law.value(parameters, point.x).ln() - point.y.median.ln()) / sigma);
         DVector::from_iterator(self.points.len(), residuals)
     }
 }

@@ -45,10 +45,7 @@ impl Uncertainty {
         let units = DMatrix::from_diagonal(&DVector::from_vec(scales));
         let student = StudentsT::new(0.0, 1.0, freedom)
             .map_err(|error| Error::InvalidInput(format!("no interval for {freedom} degrees of freedom: {error}")))?;
-        Ok(Uncertainty {
-            covariance: &units * inverse * &units * scatter,
-            deviations: student.inverse_cdf(0.975),
-        })
+        Ok(Uncertainty { covariance: &units * inverse * &units * scatter, deviations: student.inverse_cdf(0.975) })
     }
 
     /// Half the width of the 95 % interval of a number with this gradient over the parameters.

@@ -19,7 +19,9 @@ pub fn interleaved(
     variants: &mut [&mut dyn FnMut() -> Result<f64, Error>],
 ) -> Result<Vec<Estimate>, Error> {
     if repeats == 0 {
-        return Err(Error::InvalidInput("repeats is 0, so nothing would be measured; ask for at least 1, better 7".into()));
+        return Err(Error::InvalidInput(
+            "repeats is 0, so nothing would be measured; ask for at least 1, better 7".into(),
+        ));
     }
     if variants.is_empty() {
         return Err(Error::InvalidInput("there are 0 variants to measure; pass at least one".into()));

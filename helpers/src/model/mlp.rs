@@ -155,10 +155,6 @@ impl Mlp {
 
     /// Name, inputs and outputs of each layer, in the order in which data flows.
     fn layers(&self) -> [(&'static str, usize, usize); 3] {
-        [
-            ("layer1", self.inputs, self.width),
-            ("layer2", self.width, self.width),
-            ("layer3", self.width, self.outputs),
-        ]
+        [("layer1", self.inputs, self.width), ("layer2", self.width, self.width), ("layer3", self.width, self.outputs)]
     }
 }

@@ -19,7 +19,9 @@ impl Sgd {
     /// [`Error::InvalidInput`] when the rate is not a number above 0.
     pub fn new(learning_rate: f64) -> Result<Self> {
         if !(learning_rate.is_finite() && learning_rate > 0.0) {
-            return Err(Error::invalid(format!("the learning rate is {learning_rate}; use a number above 0, such as 0.1")));
+            return Err(Error::invalid(format!(
+                "the learning rate is {learning_rate}; use a number above 0, such as 0.1"
+            )));
         }
         Ok(Self { rate: learning_rate })
     }
@@ -52,7 +54,13 @@ impl InplaceOp2 for Descend {
         "descend"
     }
 
-    fn cpu_fwd(&self, weights: &mut CpuStorage, l1: &Layout, gradients: &CpuStorage, l2: &Layout) -> candle_core::Result<()> {
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        l1: &Layout,
+        gradients: &CpuStorage,
+        l2: &Layout,
+    ) -> candle_core::Result<()> {
         let (CpuStorage::F32(weights), CpuStorage::F32(gradients)) = (weights, gradients) else {
             bail!("descent needs 32-bit floats")
         };

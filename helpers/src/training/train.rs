@@ -176,7 +176,8 @@ impl Training {
     fn validate(&self, data: &Dataset) -> Result<()> {
         self.model.validate()?;
         fits(self.model, data)?;
-        let positive = [("rows_per_step", self.rows_per_step), ("steps", self.steps), ("evaluate_every", self.evaluate_every)];
+        let positive =
+            [("rows_per_step", self.rows_per_step), ("steps", self.steps), ("evaluate_every", self.evaluate_every)];
         for (name, value) in positive {
             if value == 0 {
                 return Err(Error::invalid(format!("{name} is 0, so nothing would be trained; use at least 1")));
@@ -223,11 +224,11 @@ impl TrainingRun {
         let steps: Vec<f64> = (0..self.losses.len()).map(|step| step as f64).collect();
         let seen: Vec<f64> = self.evaluations.iter().map(|at| at.step as f64).collect();
         let held_out: Vec<f64> = self.evaluations.iter().map(|at| at.held_out.loss).collect();
-        Figure::new("Training")
-            .x_label("steps")
-            .y_label("loss, nats")
-            .line("learned rows", &steps, &self.losses)?
-            .line("held-out rows", &seen, &held_out)
+        Figure::new("Training").x_label("steps").y_label("loss, nats").line("learned rows", &steps, &self.losses)?.line(
+            "held-out rows",
+            &seen,
+            &held_out,
+        )
     }
 
     /// Shows table and figure below the cell.

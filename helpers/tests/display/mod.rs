@@ -34,7 +34,8 @@ fn any_other_kernel_gets_one_block_for_each_form_and_html_last() {
 
 #[test]
 fn a_table_escapes_what_it_shows_as_html_and_not_as_text() {
-    let table = Table::new("a<b & \"c\"", ["<i>name</i>", "value"]).row(["<script>alert(1)</script>", "1"]).note("x > 'y'");
+    let table =
+        Table::new("a<b & \"c\"", ["<i>name</i>", "value"]).row(["<script>alert(1)</script>", "1"]).note("x > 'y'");
     let html = table.html();
     assert!(!html.contains("<script>") && !html.contains("<i>"), "{html}");
     for wanted in ["a&lt;b &amp; &quot;c&quot;", "&lt;i&gt;name&lt;/i&gt;", "&lt;script&gt;", "x &gt; &#39;y&#39;"] {
@@ -90,7 +91,9 @@ fn numbers_have_three_digits_that_a_reader_can_use() {
 
 #[test]
 fn chosen_numbers_are_shown_as_they_were_chosen() {
-    for (value, shown) in [(2048.0, "2,048"), (7.2, "7.2"), (3.0 * 0.2, "0.6"), (0.0, "0"), (1e-6, "1.00e-6"), (65_536.0, "65,536")] {
+    for (value, shown) in
+        [(2048.0, "2,048"), (7.2, "7.2"), (3.0 * 0.2, "0.6"), (0.0, "0"), (1e-6, "1.00e-6"), (65_536.0, "65,536")]
+    {
         assert_eq!(chosen(value), shown);
     }
 }

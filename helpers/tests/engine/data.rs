@@ -69,13 +69,17 @@ fn damaged_digits_are_named_with_the_repair() {
     std::fs::write(&copy, bytes).unwrap();
     let text = complaint(digits::load_from(&copy));
     assert!(text.contains(&copy.display().to_string()), "{text}");
-    assert!(text.contains("is damaged: its SHA-256 begins with") && text.contains("where f437f8d1b0c9 was expected"), "{text}");
+    assert!(
+        text.contains("is damaged: its SHA-256 begins with") && text.contains("where f437f8d1b0c9 was expected"),
+        "{text}"
+    );
     assert!(text.contains("git checkout"), "{text}");
 }
 
 #[test]
 fn a_split_shares_out_every_row_once() {
-    let data = Dataset::new("count", 1, 2, (0..100).map(|i| i as f32).collect(), (0..100).map(|i| i % 2).collect()).unwrap();
+    let data =
+        Dataset::new("count", 1, 2, (0..100).map(|i| i as f32).collect(), (0..100).map(|i| i % 2).collect()).unwrap();
     let split = data.split(0.2, 1).unwrap();
     assert_eq!((split.train.rows(), split.held_out.rows()), (80, 20));
     let mut all: Vec<f32> = (0..80).map(|row| split.train.row(row)[0]).collect();

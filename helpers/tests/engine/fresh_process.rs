@@ -56,7 +56,8 @@ fn the_worker_reads_a_file() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(matches!(Outcome::from_json(&String::from_utf8(output.stdout).unwrap()).unwrap(), Outcome::Train(_)));
 
-    let output = Command::new(env!("CARGO_BIN_EXE_onramp-worker")).arg(folder.path().join("none.json")).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_onramp-worker")).arg(folder.path().join("none.json")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("none.json"));
 }

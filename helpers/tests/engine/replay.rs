@@ -40,7 +40,8 @@ fn everyone_waits_for_the_slowest() {
 fn a_message_per_variable_costs_a_latency_for_each() {
     let model = Mlp::new(256);
     let link = Link::wan();
-    let play = |way: Synchronisation| Replay::new(&link, Algorithm::Ring, 8, &way.messages(&model)).communication_seconds();
+    let play =
+        |way: Synchronisation| Replay::new(&link, Algorithm::Ring, 8, &way.messages(&model)).communication_seconds();
     let (single, buckets) = (play(Synchronisation::PerVariable), play(Synchronisation::default()));
     // 6 variables instead of 1 bucket: 5 more times 14 rounds of 10 ms. Variables that the workers don't divide
     // evenly move the result by less than a percent.

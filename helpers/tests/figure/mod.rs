@@ -88,7 +88,9 @@ fn the_html_form_draws_without_any_address_outside_the_page() {
 #[test]
 fn the_text_form_names_every_number_with_its_origin() {
     let text = figure().to_string();
-    for wanted in ["rows per worker", "efficiency, %", "512", "0.750", "0.500 to 0.800", "◆ replayed", "✚ published", "b* = 64"] {
+    for wanted in
+        ["rows per worker", "efficiency, %", "512", "0.750", "0.500 to 0.800", "◆ replayed", "✚ published", "b* = 64"]
+    {
         assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
     }
     assert!(text.contains("Curve \"law\": from 0.250 at 8 to 0.700 at 512."), "{text}");
@@ -108,7 +110,9 @@ fn series_that_can_not_be_drawn_are_refused_with_the_reason() {
     let error = Figure::new("t").points("a", Provenance::Measured, &[1.0, 2.0], &ys).unwrap_err().to_string();
     assert!(error.contains("2 values of x and 1 of y"), "{error}");
     assert!(Figure::new("t").line("a", &[1.0], &[f64::NAN]).is_err());
-    assert!(Figure::new("t").points("a", Provenance::Measured, &[1.0], &[estimate(f64::NEG_INFINITY, 1.0, 1.0)]).is_err());
+    assert!(
+        Figure::new("t").points("a", Provenance::Measured, &[1.0], &[estimate(f64::NEG_INFINITY, 1.0, 1.0)]).is_err()
+    );
 }
 
 #[test]

@@ -9,7 +9,12 @@ fn measured(low: f64, median: f64, high: f64) -> Estimate {
 
 #[test]
 fn a_guess_keeps_its_question_number_and_unit() {
-    let guesses = [(times(4.0), 4.0, "times"), (rows(500.0), 500.0, "rows"), (percent(50.0), 50.0, "%"), (seconds(1.5), 1.5, "s")];
+    let guesses = [
+        (times(4.0), 4.0, "times"),
+        (rows(500.0), 500.0, "rows"),
+        (percent(50.0), 50.0, "%"),
+        (seconds(1.5), 1.5, "s"),
+    ];
     for (quantity, value, unit) in guesses {
         let guess = predict(QUESTION, quantity).unwrap();
         assert_eq!((guess.question(), guess.value(), guess.unit()), (QUESTION, value, unit));

@@ -36,7 +36,11 @@ fn an_interval_across_the_claim_is_inconclusive_whatever_its_median_says() {
     for median in [7.0, 7.4] {
         let verdict = judge(vec![setting("4,096 rows", 7.3, 7.5, 7.6), setting("2,048 rows", 6.9, median, 7.5)]);
         assert_eq!(verdict.answer, Answer::Inconclusive);
-        assert!(verdict.summary().contains("2,048 rows") && !verdict.summary().contains("4,096"), "{}", verdict.summary());
+        assert!(
+            verdict.summary().contains("2,048 rows") && !verdict.summary().contains("4,096"),
+            "{}",
+            verdict.summary()
+        );
     }
 }
 

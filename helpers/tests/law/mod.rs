@@ -68,7 +68,8 @@ fn noisy_points_give_the_parameters_back_within_their_intervals() {
 /// ```
 #[test]
 fn parameters_and_intervals_are_those_of_scipy() {
-    let measured = [(8.0, 0.036, 0.03), (32.0, 0.060, 0.02), (128.0, 0.165, 0.02), (512.0, 0.40, 0.04), (2048.0, 0.74, 0.05)];
+    let measured =
+        [(8.0, 0.036, 0.03), (32.0, 0.060, 0.02), (128.0, 0.165, 0.02), (512.0, 0.40, 0.04), (2048.0, 0.74, 0.05)];
     let points: Vec<Point> = measured
         .iter()
         .map(|&(x, y, half)| {
@@ -78,7 +79,9 @@ fn parameters_and_intervals_are_those_of_scipy() {
         .collect();
     let found = fit(&HalfEfficiency, &points).unwrap();
     let number = |name: &str| found.parameter(name).or_else(|_| found.derived(name)).unwrap();
-    for (name, value, half) in [("b0", 19.775354, 6.907707), ("bT", 774.920415, 110.702125), ("b*", 755.145061, 104.902525)] {
+    for (name, value, half) in
+        [("b0", 19.775354, 6.907707), ("bT", 774.920415, 110.702125), ("b*", 755.145061, 104.902525)]
+    {
         let number = number(name);
         assert!(close(number.value, value, 1e-5), "{name}: {} instead of {value}", number.value);
         let width = (number.high - number.low) / 2.0;
@@ -116,7 +119,10 @@ fn too_few_different_points_are_refused_with_their_number() {
     let error = fit(&HalfEfficiency, &points).unwrap_err();
     assert!(matches!(error, Error::TooFewPoints(_)));
     let text = error.to_string();
-    assert!(text.contains("4 or more different x") && text.contains("8, 32, 128") && text.contains("add 1 more"), "{text}");
+    assert!(
+        text.contains("4 or more different x") && text.contains("8, 32, 128") && text.contains("add 1 more"),
+        "{text}"
+    );
     assert!(matches!(fit(&StraightLine, &[]), Err(Error::TooFewPoints(_))));
 }
 

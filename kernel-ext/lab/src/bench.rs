@@ -34,16 +34,8 @@ const BENCHES: [Bench; 4] = [
         about: "kernel process start to the first helper result with a let, beside stock evcxr_jupyter",
         run: |workspace, _| cells::start(workspace),
     },
-    Bench {
-        name: "setup",
-        about: "the steps of a set-up; --cold does one with empty caches",
-        run: cold::setup,
-    },
-    Bench {
-        name: "ci",
-        about: "one run of .ci/run; --cold does one with empty caches",
-        run: cold::ci,
-    },
+    Bench { name: "setup", about: "the steps of a set-up; --cold does one with empty caches", run: cold::setup },
+    Bench { name: "ci", about: "one run of .ci/run; --cold does one with empty caches", run: cold::ci },
 ];
 
 /// Runs the named benchmarks, or all, prints their rows and writes them to `json`.
@@ -67,20 +59,11 @@ pub fn run(workspace: &Workspace, names: &[String], json: Option<&Path>, cold: b
 fn chosen(names: &[String]) -> Result<Vec<&'static Bench>> {
     for name in names {
         if !BENCHES.iter().any(|bench| bench.name == name) {
-            let known: Vec<String> = BENCHES
-                .iter()
-                .map(|bench| format!("{} ({})", bench.name, bench.about))
-                .collect();
-            bail!(
-                "there is no benchmark {name:?}; the benchmarks are:\n  {}",
-                known.join("\n  ")
-            );
+            let known: Vec<String> = BENCHES.iter().map(|bench| format!("{} ({})", bench.name, bench.about)).collect();
+            bail!("there is no benchmark {name:?}; the benchmarks are:\n  {}", known.join("\n  "));
         }
     }
-    Ok(BENCHES
-        .iter()
-        .filter(|bench| names.is_empty() || names.iter().any(|name| name == bench.name))
-        .collect())
+    Ok(BENCHES.iter().filter(|bench| names.is_empty() || names.iter().any(|name| name == bench.name)).collect())
 }
 
 #[cfg(test)]
@@ -89,13 +72,7 @@ mod tests {
 
     #[test]
     fn an_unknown_benchmark_is_named_with_those_that_exist() {
-        let error = chosen(&["sell".to_owned()])
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
-        assert!(
-            error.contains("\"sell\"") && error.contains("cell ("),
-            "{error}"
-        );
+        let error = chosen(&["sell".to_owned()]).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("\"sell\"") && error.contains("cell ("), "{error}");
     }
 }

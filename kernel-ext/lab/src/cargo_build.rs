@@ -33,27 +33,14 @@ struct Message {
 ///
 /// # Errors
 /// When the build fails; the message holds the compiler's first errors.
-pub fn build(
-    workspace: &Workspace,
-    package: &str,
-    extra: &[&str],
-    progress: &mut Progress,
-) -> Result<Built> {
+pub fn build(workspace: &Workspace, package: &str, extra: &[&str], progress: &mut Progress) -> Result<Built> {
     let mut log = Log::create(&workspace.lab().join(format!("logs/{package}.log")))?;
     progress.working_on("counting crates");
     progress.set_total(package_count(workspace, package));
 
     let mut command = clean_command("cargo");
     command.current_dir(workspace.root());
-    command
-        .args([
-            "build",
-            "--locked",
-            "--message-format=json-render-diagnostics",
-            "--package",
-            package,
-        ])
-        .args(extra);
+    command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--package", package]).args(extra);
 
     let mut built = Built::default();
     let mut packages = BTreeSet::new();
@@ -63,11 +50,7 @@ pub fn build(
                 return;
             };
             if message.reason == "compiler-artifact" {
-                *(if message.fresh {
-                    &mut built.fresh
-                } else {
-                    &mut built.compiled
-                }) += 1;
+                *(if message.fresh { &mut built.fresh } else { &mut built.compiled }) += 1;
                 packages.insert(message.package_id);
                 progress.set_done(packages.len() as u64);
             }
@@ -76,9 +59,7 @@ pub fn build(
             log.line(line);
             match activity(line) {
                 Activity::WorkingOn(what) => progress.working_on(what),
-                Activity::Waiting => {
-                    progress.note("another cargo is building in this folder; waiting for it")
-                }
+                Activity::Waiting => progress.note("another cargo is building in this folder; waiting for it"),
                 Activity::Other => {}
             }
         }
@@ -96,9 +77,7 @@ pub fn build(
 pub fn fetch(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
     let mut log = Log::create(&workspace.lab().join("logs/downloads.log"))?;
     let mut command = clean_command("cargo");
-    command
-        .current_dir(workspace.root())
-        .args(["fetch", "--locked", "--target", "host-tuple"]);
+    command.current_dir(workspace.root()).args(["fetch", "--locked", "--target", "host-tuple"]);
     let mut downloaded = 0;
     let status = run_by_line(&mut command, |_, line| {
         log.line(line);
@@ -131,9 +110,7 @@ fn activity(line: &str) -> Activity<'_> {
         return Activity::Waiting;
     }
     match line.split_once(' ') {
-        Some(("Compiling" | "Downloaded", what)) => {
-            Activity::WorkingOn(what.split(" (").next().unwrap_or(what))
-        }
+        Some(("Compiling" | "Downloaded", what)) => Activity::WorkingOn(what.split(" (").next().unwrap_or(what)),
         _ => Activity::Other,
     }
 }
@@ -154,18 +131,12 @@ fn package_count(workspace: &Workspace, package: &str) -> u64 {
         "--package",
         package,
     ]);
-    let text = command
-        .output()
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default();
+    let text = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     count_packages(&text)
 }
 
 fn count_packages(tree: &str) -> u64 {
-    let names = tree
-        .lines()
-        .filter(|line| !line.is_empty())
-        .map(|line| line.trim_end_matches(" (*)"));
+    let names = tree.lines().filter(|line| !line.is_empty()).map(|line| line.trim_end_matches(" (*)"));
     names.collect::<BTreeSet<_>>().len() as u64
 }
 
@@ -175,27 +146,15 @@ mod tests {
 
     #[test]
     fn each_package_of_a_tree_counts_once() {
-        assert_eq!(
-            count_packages("onramp v0.1.0 (/x)\nserde v1.0.0\nserde v1.0.0 (*)\nrand v0.9.0\n"),
-            3
-        );
+        assert_eq!(count_packages("onramp v0.1.0 (/x)\nserde v1.0.0\nserde v1.0.0 (*)\nrand v0.9.0\n"), 3);
         assert_eq!(count_packages(""), 0);
     }
 
     #[test]
     fn lines_of_cargo_are_understood() {
-        assert_eq!(
-            activity("   Compiling polars-core v0.55.2"),
-            Activity::WorkingOn("polars-core v0.55.2")
-        );
-        assert_eq!(
-            activity("   Compiling onramp v0.1.0 (/x/helpers)"),
-            Activity::WorkingOn("onramp v0.1.0")
-        );
-        assert_eq!(
-            activity("    Blocking waiting for file lock on build directory"),
-            Activity::Waiting
-        );
+        assert_eq!(activity("   Compiling polars-core v0.55.2"), Activity::WorkingOn("polars-core v0.55.2"));
+        assert_eq!(activity("   Compiling onramp v0.1.0 (/x/helpers)"), Activity::WorkingOn("onramp v0.1.0"));
+        assert_eq!(activity("    Blocking waiting for file lock on build directory"), Activity::Waiting);
         assert_eq!(activity("warning: unused variable"), Activity::Other);
     }
 }

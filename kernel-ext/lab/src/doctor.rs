@@ -9,11 +9,8 @@ use crate::workspace::Workspace;
 
 /// Without one of these no set-up can succeed.
 fn hard_requirements(workspace: &Workspace) -> Vec<Finding> {
-    let mut findings = vec![
-        requirement::rust(workspace),
-        requirement::rust_source(workspace),
-        requirement::linker(workspace),
-    ];
+    let mut findings =
+        vec![requirement::rust(workspace), requirement::rust_source(workspace), requirement::linker(workspace)];
     findings.extend(requirement::python());
     findings.push(requirement::disk(workspace));
     findings
@@ -30,11 +27,7 @@ pub fn examine(workspace: &Workspace) -> Result<()> {
     for finding in &findings {
         println!("{}", line(finding));
     }
-    match findings
-        .iter()
-        .filter(|finding| finding.is_missing())
-        .count()
-    {
+    match findings.iter().filter(|finding| finding.is_missing()).count() {
         0 => {
             println!("\nNothing is missing.");
             Ok(())
@@ -49,18 +42,12 @@ pub fn examine(workspace: &Workspace) -> Result<()> {
 /// # Errors
 /// When a hard requirement is missing; the message holds each with its fix.
 pub fn require(workspace: &Workspace) -> Result<()> {
-    let missing: Vec<String> = hard_requirements(workspace)
-        .iter()
-        .filter(|finding| finding.is_missing())
-        .map(line)
-        .collect();
+    let missing: Vec<String> =
+        hard_requirements(workspace).iter().filter(|finding| finding.is_missing()).map(line).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    bail!(
-        "set-up cannot start:\n{}\nPut this right, then run the same command again.",
-        missing.join("\n")
-    )
+    bail!("set-up cannot start:\n{}\nPut this right, then run the same command again.", missing.join("\n"))
 }
 
 fn line(finding: &Finding) -> String {
@@ -78,24 +65,15 @@ mod tests {
 
     #[test]
     fn a_missing_requirement_is_printed_with_its_value_and_fix() {
-        let text = line(&Finding::missing(
-            "rust-src",
-            "not installed",
-            "rustup component add rust-src",
-        ));
+        let text = line(&Finding::missing("rust-src", "not installed", "rustup component add rust-src"));
         assert!(text.starts_with("MISSING rust-src"));
-        assert!(
-            text.contains("not installed") && text.ends_with("fix: rustup component add rust-src")
-        );
+        assert!(text.contains("not installed") && text.ends_with("fix: rustup component add rust-src"));
     }
 
     #[test]
     fn a_note_is_not_missing() {
-        let text = line(&Finding::note(
-            "port 8888",
-            "taken by another program",
-            "JupyterLab will use port 8889 instead",
-        ));
+        let text =
+            line(&Finding::note("port 8888", "taken by another program", "JupyterLab will use port 8889 instead"));
         assert!(text.starts_with("note") && text.contains("8889"));
     }
 }

@@ -57,54 +57,30 @@ pub fn run(workspace: &Workspace, notebooks: &[PathBuf], cell_limit: Duration) -
         let name = workspace.relative(notebook).display();
         match report {
             Report::Ok => println!("PASS  {name}  {seconds}"),
-            Report::Failed {
-                cell,
-                source,
-                ename,
-                evalue,
-            } => {
+            Report::Failed { cell, source, ename, evalue } => {
                 failed += 1;
                 println!("FAIL  {name}  {seconds}");
                 println!("{}", explanation(cell, &source, &ename, &evalue));
             }
         }
     }
-    println!(
-        "Executed notebooks, with their outputs: {}",
-        workspace.relative(&folder).display()
-    );
+    println!("Executed notebooks, with their outputs: {}", workspace.relative(&folder).display());
     if failed > 0 {
         bail!("{failed} of {} notebooks failed", notebooks.len());
     }
     Ok(())
 }
 
-fn execute(
-    workspace: &Workspace,
-    notebook: &Path,
-    output: &Path,
-    cell_limit: Duration,
-) -> Result<Report> {
+fn execute(workspace: &Workspace, notebook: &Path, output: &Path, cell_limit: Duration) -> Result<Report> {
     let mut command = venv_command(workspace, "python");
-    command
-        .arg(workspace.script("execute.py"))
-        .arg(notebook)
-        .arg(output)
-        .arg(cell_limit.as_secs().to_string());
+    command.arg(workspace.script("execute.py")).arg(notebook).arg(output).arg(cell_limit.as_secs().to_string());
     end_with_this_process(&mut command);
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let result = child
         .and_then(|child| child.wait_with_output())
         .context("nbconvert cannot be started: run `cargo lab setup`")?;
     let text = String::from_utf8_lossy(&result.stdout);
-    let report = text
-        .lines()
-        .last()
-        .and_then(|line| serde_json::from_str(line).ok());
+    let report = text.lines().last().and_then(|line| serde_json::from_str(line).ok());
     report.with_context(|| {
         format!(
             "{} could not be executed ({}):\n{}",
@@ -123,14 +99,10 @@ fn find(workspace: &Workspace, path: &Path) -> Result<PathBuf> {
         workspace.notebooks().join(path).with_extension("ipynb"),
     ];
     if let Some(found) = known.into_iter().find(|candidate| candidate.is_file()) {
-        if found
-            .extension()
-            .is_none_or(|extension| extension != "ipynb")
-        {
+        if found.extension().is_none_or(|extension| extension != "ipynb") {
             bail!("{} is not a notebook: give the .ipynb file", path.display());
         }
-        return fs::canonicalize(&found)
-            .with_context(|| format!("{} cannot be read", found.display()));
+        return fs::canonicalize(&found).with_context(|| format!("{} cannot be read", found.display()));
     }
     let mut lessons: Vec<String> = fs::read_dir(workspace.notebooks())
         .into_iter()
@@ -140,27 +112,13 @@ fn find(workspace: &Workspace, path: &Path) -> Result<PathBuf> {
         .filter(|name| name.ends_with(".ipynb"))
         .collect();
     lessons.sort();
-    let known = if lessons.is_empty() {
-        "none".to_owned()
-    } else {
-        lessons.join(", ")
-    };
-    bail!(
-        "there is no notebook {}; the lessons are: {known}",
-        path.display()
-    )
+    let known = if lessons.is_empty() { "none".to_owned() } else { lessons.join(", ") };
+    bail!("there is no notebook {}; the lessons are: {known}", path.display())
 }
 
 fn explanation(cell: Option<u32>, source: &str, ename: &str, evalue: &str) -> String {
-    let place = cell
-        .map(|number| format!("code cell {number}"))
-        .unwrap_or_else(|| "outside any cell".to_owned());
-    let indent = |text: &str| {
-        text.lines()
-            .map(|line| format!("      | {line}"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
+    let place = cell.map(|number| format!("code cell {number}")).unwrap_or_else(|| "outside any cell".to_owned());
+    let indent = |text: &str| text.lines().map(|line| format!("      | {line}")).collect::<Vec<_>>().join("\n");
     format!("      {place}\n{}\n      {ename}: {evalue}", indent(source))
 }
 
@@ -177,47 +135,26 @@ mod tests {
         fs::write(notebooks.join("04-parallelism.md"), "").expect("a file");
         let workspace = Workspace::at(root.path());
 
-        let error = find(&workspace, Path::new("05-nothing.ipynb"))
-            .expect_err("it is not there")
-            .to_string();
-        assert!(
-            error.contains("05-nothing.ipynb") && error.contains("notebooks/04-parallelism.ipynb"),
-            "{error}"
-        );
+        let error = find(&workspace, Path::new("05-nothing.ipynb")).expect_err("it is not there").to_string();
+        assert!(error.contains("05-nothing.ipynb") && error.contains("notebooks/04-parallelism.ipynb"), "{error}");
         assert!(
             find(&workspace, Path::new("04-parallelism"))
                 .is_ok_and(|path| path.ends_with("notebooks/04-parallelism.ipynb"))
         );
-        assert!(
-            find(&workspace, &notebooks.join("04-parallelism.md")).is_err(),
-            "a source is not a notebook"
-        );
+        assert!(find(&workspace, &notebooks.join("04-parallelism.md")).is_err(), "a source is not a notebook");
     }
 
     #[test]
     fn a_failure_is_explained_with_cell_name_and_value() {
-        let text = explanation(
-            Some(3),
-            "assert_eq!(1, 2);\n// end",
-            "Panic",
-            "left != right",
-        );
-        assert_eq!(
-            text,
-            "      code cell 3\n      | assert_eq!(1, 2);\n      | // end\n      Panic: left != right"
-        );
+        let text = explanation(Some(3), "assert_eq!(1, 2);\n// end", "Panic", "left != right");
+        assert_eq!(text, "      code cell 3\n      | assert_eq!(1, 2);\n      | // end\n      Panic: left != right");
     }
 
     #[test]
     fn reports_of_the_script_are_read() {
-        let failed = r#"{"status": "failed", "cell": 2, "source": "x", "ename": "E0308", "evalue": "mismatched types"}"#;
-        assert!(matches!(
-            serde_json::from_str(failed),
-            Ok(Report::Failed { cell: Some(2), .. })
-        ));
-        assert!(matches!(
-            serde_json::from_str(r#"{"status": "ok"}"#),
-            Ok(Report::Ok)
-        ));
+        let failed =
+            r#"{"status": "failed", "cell": 2, "source": "x", "ename": "E0308", "evalue": "mismatched types"}"#;
+        assert!(matches!(serde_json::from_str(failed), Ok(Report::Failed { cell: Some(2), .. })));
+        assert!(matches!(serde_json::from_str(r#"{"status": "ok"}"#), Ok(Report::Ok)));
     }
 }

@@ -14,22 +14,15 @@ use crate::workspace::{FIRST_LESSON, Workspace};
 /// When no port is free or JupyterLab cannot be started.
 pub fn open(workspace: &Workspace) -> Result<()> {
     let Some(port) = free_port(JUPYTER_PORT) else {
-        bail!(
-            "no port from {JUPYTER_PORT} on is free: stop a program that listens there, then run `cargo lab` again"
-        );
+        bail!("no port from {JUPYTER_PORT} on is free: stop a program that listens there, then run `cargo lab` again");
     };
     if port != JUPYTER_PORT {
         eprintln!("Port {JUPYTER_PORT} is taken by another program; JupyterLab uses {port}.");
     }
     let mut command = venv_command(workspace, "jupyter");
-    command
-        .current_dir(workspace.notebooks())
-        .args(["lab", "--ServerApp.port_retries=0"]);
+    command.current_dir(workspace.notebooks()).args(["lab", "--ServerApp.port_retries=0"]);
     command.arg(format!("--ServerApp.port={port}"));
-    command.arg(format!(
-        "--ServerApp.root_dir={}",
-        workspace.notebooks().display()
-    ));
+    command.arg(format!("--ServerApp.root_dir={}", workspace.notebooks().display()));
     command.arg(format!("--LabApp.default_url=/lab/tree/{FIRST_LESSON}"));
     // SAFETY: geteuid has no preconditions and cannot fail.
     if unsafe { libc::geteuid() } == 0 {

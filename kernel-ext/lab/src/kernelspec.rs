@@ -43,24 +43,16 @@ fn settings() -> Value {
 /// When a file cannot be written, or Jupyter does not list the kernel afterwards.
 pub fn install(workspace: &Workspace) -> Result<()> {
     let folder = workspace.kernelspec();
-    write_atomically(
-        &folder.join("kernel.json"),
-        &serde_json::to_vec_pretty(&specification(workspace))?,
-    )?;
-    let settings_file = workspace
-        .venv()
-        .join("share/jupyter/lab/settings/overrides.json");
+    write_atomically(&folder.join("kernel.json"), &serde_json::to_vec_pretty(&specification(workspace))?)?;
+    let settings_file = workspace.venv().join("share/jupyter/lab/settings/overrides.json");
     write_atomically(&settings_file, &serde_json::to_vec_pretty(&settings())?)?;
 
     let output = venv_command(workspace, "jupyter")
         .args(["kernelspec", "list", "--json"])
         .output()
         .context("jupyter cannot be started")?;
-    let listed: Value = serde_json::from_slice(&output.stdout)
-        .context("`jupyter kernelspec list` gave no answer")?;
-    let place = listed["kernelspecs"][KERNEL_NAME]["resource_dir"]
-        .as_str()
-        .unwrap_or_default();
+    let listed: Value = serde_json::from_slice(&output.stdout).context("`jupyter kernelspec list` gave no answer")?;
+    let place = listed["kernelspecs"][KERNEL_NAME]["resource_dir"].as_str().unwrap_or_default();
     anyhow::ensure!(
         fs::canonicalize(place).ok() == fs::canonicalize(&folder).ok(),
         "Jupyter finds the kernel `{KERNEL_NAME}` in {place:?} and not in {}: remove that entry with `jupyter kernelspec remove {KERNEL_NAME}`",
@@ -77,11 +69,7 @@ pub fn prepare_template(workspace: &Workspace, progress: &mut Progress) -> Resul
     let mut log = Log::create(&workspace.lab().join("logs/template.log"))?;
     let mut command = clean_command(workspace.kernel_program());
     command.current_dir(workspace.root()).arg("prepare");
-    command
-        .arg("--helpers")
-        .arg(workspace.helpers())
-        .arg("--state")
-        .arg(workspace.kernel_state());
+    command.arg("--helpers").arg(workspace.helpers()).arg("--state").arg(workspace.kernel_state());
     let status = run_by_line(&mut command, |_, line| {
         log.line(line);
         progress.working_on(line);
@@ -100,31 +88,12 @@ mod tests {
     #[test]
     fn the_kernelspec_starts_the_kernel_with_its_folders() {
         let spec = specification(&Workspace::at(Path::new("/w")));
-        let arguments: Vec<&str> = spec["argv"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .filter_map(Value::as_str)
-            .collect();
-        assert!(
-            arguments[0].starts_with("/w/target/")
-                && arguments[0].ends_with("/debug/onramp-kernel")
-        );
+        let arguments: Vec<&str> = spec["argv"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        assert!(arguments[0].starts_with("/w/target/") && arguments[0].ends_with("/debug/onramp-kernel"));
         assert_eq!(
             arguments[1..],
-            [
-                "run",
-                "--connection",
-                "{connection_file}",
-                "--helpers",
-                "/w/helpers",
-                "--state",
-                "/w/target/onramp"
-            ]
+            ["run", "--connection", "{connection_file}", "--helpers", "/w/helpers", "--state", "/w/target/onramp"]
         );
-        assert_eq!(
-            (spec["language"].as_str(), spec["interrupt_mode"].as_str()),
-            (Some("rust"), Some("message"))
-        );
+        assert_eq!((spec["language"].as_str(), spec["interrupt_mode"].as_str()), (Some("rust"), Some("message")));
     }
 }

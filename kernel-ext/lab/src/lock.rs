@@ -22,13 +22,8 @@ impl SetupLock {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(problem)?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .with_context(problem)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).with_context(problem)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -59,19 +54,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("lab/setup.lock");
         let lock = SetupLock::acquire(&path).expect("the lock is free");
-        assert_eq!(
-            fs::read_to_string(&path).expect("the lock file"),
-            std::process::id().to_string()
-        );
+        assert_eq!(fs::read_to_string(&path).expect("the lock file"), std::process::id().to_string());
         let other = File::open(&path).expect("the lock file");
-        assert!(
-            matches!(other.try_lock(), Err(TryLockError::WouldBlock)),
-            "somebody else could take a held lock"
-        );
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)), "somebody else could take a held lock");
         drop(lock);
-        assert!(
-            other.try_lock().is_ok(),
-            "the lock stayed held after it was dropped"
-        );
+        assert!(other.try_lock().is_ok(), "the lock stayed held after it was dropped");
     }
 }

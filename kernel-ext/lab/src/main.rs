@@ -105,9 +105,7 @@ fn perform(task: Option<Task>) -> anyhow::Result<()> {
             headless::run(&workspace, &notebooks, Duration::from_secs(timeout))
         }
         Some(Task::Test { suites }) => test::run(&workspace, &suites),
-        Some(Task::Bench { names, json, cold }) => {
-            bench::run(&workspace, &names, json.as_deref(), cold)
-        }
+        Some(Task::Bench { names, json, cold }) => bench::run(&workspace, &names, json.as_deref(), cold),
         Some(Task::Sync { check }) => {
             setup::run(&workspace)?;
             sync::run(&workspace, check)

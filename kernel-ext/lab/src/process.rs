@@ -46,18 +46,13 @@ pub fn clean_command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let Some(text) = name.to_str() else { continue };
-        if FOREIGN.contains(&text)
-            || text.starts_with("CARGO_PKG_")
-            || text.starts_with("CARGO_MANIFEST_")
-        {
+        if FOREIGN.contains(&text) || text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(text);
         }
     }
     // cargo puts the build's folders in front, so that programs run which would fail when started by Jupyter.
     if let Some(paths) = std::env::var_os("LD_LIBRARY_PATH") {
-        let kept: Vec<_> = std::env::split_paths(&paths)
-            .filter(|path| !is_build_folder(path))
-            .collect();
+        let kept: Vec<_> = std::env::split_paths(&paths).filter(|path| !is_build_folder(path)).collect();
         match std::env::join_paths(&kept) {
             Ok(joined) if !kept.is_empty() => command.env("LD_LIBRARY_PATH", joined),
             _ => command.env_remove("LD_LIBRARY_PATH"),
@@ -67,13 +62,9 @@ pub fn clean_command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 fn is_build_folder(path: &Path) -> bool {
-    let built = std::env::current_exe()
-        .ok()
-        .and_then(|program| program.parent().map(Path::to_path_buf));
+    let built = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
     built.is_some_and(|folder| path.starts_with(folder))
-        || path
-            .components()
-            .any(|part| part.as_os_str() == "rustlib" || part.as_os_str() == "toolchains")
+        || path.components().any(|part| part.as_os_str() == "rustlib" || part.as_os_str() == "toolchains")
 }
 
 /// Ends the child when this process is ended, so that an interrupted set-up leaves nothing running behind it.
@@ -96,10 +87,7 @@ pub fn end_with_this_process(command: &mut Command) -> &mut Command {
 ///
 /// # Errors
 /// When the program cannot be started.
-pub fn run_by_line(
-    command: &mut Command,
-    mut on_line: impl FnMut(Stream, &str),
-) -> Result<ExitStatus> {
+pub fn run_by_line(command: &mut Command, mut on_line: impl FnMut(Stream, &str)) -> Result<ExitStatus> {
     let program = command.get_program().to_string_lossy().into_owned();
     end_with_this_process(command);
     let mut child = command
@@ -107,9 +95,7 @@ pub fn run_by_line(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| {
-            anyhow!("`{program}` could not be started ({error}): run `cargo lab doctor`")
-        })?;
+        .map_err(|error| anyhow!("`{program}` could not be started ({error}): run `cargo lab doctor`"))?;
 
     let (sender, lines) = mpsc::channel();
     let mut readers = Vec::new();
@@ -127,9 +113,7 @@ pub fn run_by_line(
         // A reader only ends early when the pipe does.
         let _ = reader.join();
     }
-    child
-        .wait()
-        .with_context(|| format!("waiting for `{program}` failed"))
+    child.wait().with_context(|| format!("waiting for `{program}` failed"))
 }
 
 fn forward_lines(
@@ -140,13 +124,8 @@ fn forward_lines(
     thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut bytes = Vec::new();
-        while reader
-            .read_until(b'\n', &mut bytes)
-            .is_ok_and(|count| count > 0)
-        {
-            let line = String::from_utf8_lossy(&bytes)
-                .trim_end_matches(['\n', '\r'])
-                .to_owned();
+        while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+            let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
             if sender.send((stream, line)).is_err() {
                 break;
             }
@@ -168,15 +147,10 @@ impl Log {
     /// When the file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("{} cannot be made", folder.display()))?;
+            fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         }
-        let file =
-            File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok(Self {
-            file,
-            text: String::new(),
-        })
+        let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Self { file, text: String::new() })
     }
 
     /// Adds a line. A log that cannot be written any more does not stop the step: the message keeps the text.
@@ -188,13 +162,8 @@ impl Log {
 
     /// One message: what failed, the likely cause with its fix when the log names one, and the log's end.
     pub fn failure(&self, what: &str, status: ExitStatus) -> anyhow::Error {
-        let cause = known_cause(&self.text)
-            .map(|cause| format!("\n{cause}"))
-            .unwrap_or_default();
-        anyhow!(
-            "{what} failed ({status}).{cause}\nThe end of its log:\n{}",
-            excerpt(&self.text)
-        )
+        let cause = known_cause(&self.text).map(|cause| format!("\n{cause}")).unwrap_or_default();
+        anyhow!("{what} failed ({status}).{cause}\nThe end of its log:\n{}", excerpt(&self.text))
     }
 }
 
@@ -231,16 +200,9 @@ pub fn known_cause(text: &str) -> Option<&'static str> {
 /// The part of a log worth reading: from the first error on, or else the last lines.
 fn excerpt(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let first_error = lines
-        .iter()
-        .position(|line| line.trim_start().to_lowercase().starts_with("error"));
+    let first_error = lines.iter().position(|line| line.trim_start().to_lowercase().starts_with("error"));
     let start = first_error.unwrap_or(lines.len().saturating_sub(TAIL_LINES));
-    let chosen: Vec<String> = lines
-        .iter()
-        .skip(start)
-        .take(TAIL_LINES)
-        .map(|line| format!("    {line}"))
-        .collect();
+    let chosen: Vec<String> = lines.iter().skip(start).take(TAIL_LINES).map(|line| format!("    {line}")).collect();
     chosen.join("\n")
 }
 
@@ -253,16 +215,11 @@ mod tests {
         let mut seen = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo two >&2; printf three; exit 3"]);
-        let status = run_by_line(&mut command, |stream, line| {
-            seen.push((stream, line.to_owned()))
-        });
+        let status = run_by_line(&mut command, |stream, line| seen.push((stream, line.to_owned())));
         assert_eq!(status.ok().and_then(|status| status.code()), Some(3));
         assert!(seen.contains(&(Stream::Output, "one".to_owned())));
         assert!(seen.contains(&(Stream::Error, "two".to_owned())));
-        assert!(
-            seen.contains(&(Stream::Output, "three".to_owned())),
-            "a last line without a newline: {seen:?}"
-        );
+        assert!(seen.contains(&(Stream::Output, "three".to_owned())), "a last line without a newline: {seen:?}");
     }
 
     #[test]
@@ -272,18 +229,14 @@ mod tests {
                 .is_some_and(|text| text.contains("network"))
         );
         assert!(
-            known_cause("io error: No space left on device (os error 28)")
-                .is_some_and(|text| text.contains("disk"))
+            known_cause("io error: No space left on device (os error 28)").is_some_and(|text| text.contains("disk"))
         );
         assert_eq!(known_cause("error[E0308]: mismatched types"), None);
     }
 
     #[test]
     fn the_excerpt_starts_at_the_first_error() {
-        let log = format!(
-            "{}error: it broke\n  because\n",
-            "   Compiling something\n".repeat(50)
-        );
+        let log = format!("{}error: it broke\n  because\n", "   Compiling something\n".repeat(50));
         assert_eq!(excerpt(&log), "    error: it broke\n      because");
     }
 }

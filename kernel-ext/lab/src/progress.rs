@@ -35,15 +35,7 @@ impl Progress {
             eprintln!("{title} …");
         }
         let now = Instant::now();
-        Self {
-            title: title.to_owned(),
-            bar,
-            total: 0,
-            done: 0,
-            started: now,
-            last_line: now,
-            last_tenth: 0,
-        }
+        Self { title: title.to_owned(), bar, total: 0, done: 0, started: now, last_line: now, last_tenth: 0 }
     }
 
     /// Says how many parts the step has.
@@ -111,10 +103,7 @@ impl Progress {
         self.last_line = Instant::now();
         let elapsed = readable(self.started.elapsed());
         if self.total > 0 {
-            eprintln!(
-                "{}: {} of {}, {elapsed}, now {what}",
-                self.title, self.done, self.total
-            );
+            eprintln!("{}: {} of {}, {elapsed}, now {what}", self.title, self.done, self.total);
         } else {
             eprintln!("{}: {elapsed}, now {what}", self.title);
         }

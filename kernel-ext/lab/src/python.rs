@@ -11,22 +11,10 @@ use crate::version::Version;
 use crate::workspace::Workspace;
 
 /// The oldest Python that the pinned packages support.
-pub const OLDEST: Version = Version {
-    major: 3,
-    minor: 10,
-    patch: 0,
-};
+pub const OLDEST: Version = Version { major: 3, minor: 10, patch: 0 };
 
 /// Names under which a Python may be installed, the usual one first.
-const NAMES: [&str; 7] = [
-    "python3",
-    "python",
-    "python3.14",
-    "python3.13",
-    "python3.12",
-    "python3.11",
-    "python3.10",
-];
+const NAMES: [&str; 7] = ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
 
 /// A Python interpreter of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +43,7 @@ impl Python {
             if python.suffices() {
                 return Some(python);
             }
-            let closer = closest
-                .as_ref()
-                .is_none_or(|best| python.version >= OLDEST && best.version < OLDEST);
+            let closer = closest.as_ref().is_none_or(|best| python.version >= OLDEST && best.version < OLDEST);
             if closer {
                 closest = Some(python);
             }
@@ -71,12 +57,8 @@ impl Python {
             print(sys.executable)\n\
             import venv, ensurepip\n\
             print('venv')";
-        let output = clean_command(name)
-            .args(["-c", QUESTION])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
+        let output =
+            clean_command(name).args(["-c", QUESTION]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
         Self::parse(&String::from_utf8_lossy(&output.stdout))
     }
 
@@ -84,21 +66,14 @@ impl Python {
         let mut lines = answer.lines();
         let version = Version::parse(lines.next()?)?;
         let program = lines.next()?.to_owned();
-        Some(Self {
-            program,
-            version,
-            has_venv: lines.next() == Some("venv"),
-        })
+        Some(Self { program, version, has_venv: lines.next() == Some("venv") })
     }
 }
 
 /// A command of the virtual environment.
 pub fn venv_command(workspace: &Workspace, program: &str) -> Command {
     let mut command = clean_command(workspace.venv_program(program));
-    command
-        .env("PYTHONNOUSERSITE", "1")
-        .env("JUPYTER_PREFER_ENV_PATH", "1")
-        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
+    command.env("PYTHONNOUSERSITE", "1").env("JUPYTER_PREFER_ENV_PATH", "1").env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
     command
 }
 
@@ -111,9 +86,7 @@ pub fn venv_command(workspace: &Workspace, program: &str) -> Command {
 /// When Python or pip fails; the message holds the end of the log.
 pub fn make_venv(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
     let Some(python) = Python::find().filter(Python::suffices) else {
-        bail!(
-            "no Python {OLDEST} or newer with its venv module was found: run `cargo lab doctor` for the fix"
-        );
+        bail!("no Python {OLDEST} or newer with its venv module was found: run `cargo lab doctor` for the fix");
     };
     let venv = workspace.venv();
     if venv.exists() {
@@ -123,12 +96,7 @@ pub fn make_venv(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
     let mut log = Log::create(&workspace.lab().join("logs/python.log"))?;
 
     progress.working_on("a new environment");
-    let status = run_by_line(
-        clean_command(&python.program)
-            .args(["-m", "venv"])
-            .arg(&venv),
-        |_, line| log.line(line),
-    )?;
+    let status = run_by_line(clean_command(&python.program).args(["-m", "venv"]).arg(&venv), |_, line| log.line(line))?;
     if !status.success() {
         return Err(log.failure("Making the virtual environment", status));
     }
@@ -137,15 +105,7 @@ pub fn make_venv(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
     progress.set_total(requirement_names(&requirements).count() as u64);
     let mut install = venv_command(workspace, "python");
     install
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--progress-bar",
-            "off",
-            "--no-input",
-            "--requirement",
-        ])
+        .args(["-m", "pip", "install", "--progress-bar", "off", "--no-input", "--requirement"])
         .arg(workspace.requirements());
     let mut collected = 0;
     let status = run_by_line(&mut install, |_, line| {
@@ -166,10 +126,7 @@ pub fn make_venv(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
 
 /// The packages that a requirements file names.
 fn requirement_names(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', '-']));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '-']));
     lines.filter_map(|line| line.split([' ', ';', '=', '<', '>', '[', '~', '!']).next())
 }
 
@@ -191,23 +148,14 @@ mod tests {
     #[test]
     fn requirements_are_counted_without_comments_and_options() {
         let text = "# made by pip\n\n--find-links x\njupyterlab==4.6.6\ntomli==2.5.0 ; python_version < \"3.11\"\n";
-        assert_eq!(
-            requirement_names(text).collect::<Vec<_>>(),
-            ["jupyterlab", "tomli"]
-        );
+        assert_eq!(requirement_names(text).collect::<Vec<_>>(), ["jupyterlab", "tomli"]);
     }
 
     #[test]
     fn every_requirement_of_the_project_is_pinned_exactly() {
         let text = include_str!("../requirements.txt");
-        assert!(
-            requirement_names(text).count() > 50,
-            "transitive packages belong in the file, too"
-        );
-        for line in text
-            .lines()
-            .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-        {
+        assert!(requirement_names(text).count() > 50, "transitive packages belong in the file, too");
+        for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
             assert!(line.contains("=="), "{line:?} is not pinned");
         }
     }

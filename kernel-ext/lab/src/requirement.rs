@@ -44,37 +44,17 @@ pub enum State {
 impl Finding {
     /// A requirement that is met.
     pub fn fine(need: impl Into<String>, found: impl Into<String>) -> Self {
-        Self {
-            need: need.into(),
-            found: found.into(),
-            state: State::Fine,
-        }
+        Self { need: need.into(), found: found.into(), state: State::Fine }
     }
 
     /// A requirement that is met, with something to know.
-    pub fn note(
-        need: impl Into<String>,
-        found: impl Into<String>,
-        note: impl Into<String>,
-    ) -> Self {
-        Self {
-            need: need.into(),
-            found: found.into(),
-            state: State::Note(note.into()),
-        }
+    pub fn note(need: impl Into<String>, found: impl Into<String>, note: impl Into<String>) -> Self {
+        Self { need: need.into(), found: found.into(), state: State::Note(note.into()) }
     }
 
     /// A requirement that is not met.
-    pub fn missing(
-        need: impl Into<String>,
-        found: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self {
-            need: need.into(),
-            found: found.into(),
-            state: State::Missing(fix.into()),
-        }
+    pub fn missing(need: impl Into<String>, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { need: need.into(), found: found.into(), state: State::Missing(fix.into()) }
     }
 
     /// Whether the requirement is not met.
@@ -87,31 +67,18 @@ impl Finding {
 pub fn rust(workspace: &Workspace) -> Finding {
     let asked = std::fs::read_to_string(workspace.source("rust-toolchain.toml")).ok();
     let Some(needed) = asked.as_deref().and_then(toolchain_channel) else {
-        return Finding::missing(
-            "Rust",
-            "rust-toolchain.toml names no version",
-            "git checkout rust-toolchain.toml",
-        );
+        return Finding::missing("Rust", "rust-toolchain.toml names no version", "git checkout rust-toolchain.toml");
     };
-    rust_finding(
-        needed,
-        answer(workspace, "rustc", &["--version"]).and_then(|text| Version::parse(&text)),
-    )
+    rust_finding(needed, answer(workspace, "rustc", &["--version"]).and_then(|text| Version::parse(&text)))
 }
 
 fn rust_finding(needed: Version, found: Option<Version>) -> Finding {
     let need = format!("Rust {needed}");
     match found {
         Some(found) if found >= needed => Finding::fine(need, found.to_string()),
-        Some(found) => Finding::missing(
-            need,
-            found.to_string(),
-            format!("rustup toolchain install {needed}"),
-        ),
+        Some(found) => Finding::missing(need, found.to_string(), format!("rustup toolchain install {needed}")),
         None => {
-            let fix = format!(
-                "rustup toolchain install {needed}   (no rustup? install it from rustup.rs)"
-            );
+            let fix = format!("rustup toolchain install {needed}   (no rustup? install it from rustup.rs)");
             Finding::missing(need, "no rustc answers", fix)
         }
     }
@@ -131,10 +98,7 @@ pub fn rust_source(workspace: &Workspace) -> Finding {
 /// The C compiler that links programs and compiles zstd and lz4.
 pub fn linker(workspace: &Workspace) -> Finding {
     match answer(workspace, "cc", &["--version"]) {
-        Some(text) => Finding::fine(
-            "C compiler (cc)",
-            text.lines().next().unwrap_or("cc").to_owned(),
-        ),
+        Some(text) => Finding::fine("C compiler (cc)", text.lines().next().unwrap_or("cc").to_owned()),
         None => Finding::missing(
             "C compiler (cc)",
             "no cc answers",
@@ -172,9 +136,7 @@ fn python_findings(found: Option<Python>) -> [Finding; 2] {
         Finding::fine("Python's venv module", "installed")
     } else {
         let Version { major, minor, .. } = python.version;
-        let fix = format!(
-            "sudo apt install python3-venv   (or python{major}.{minor}-venv, for exactly this Python)"
-        );
+        let fix = format!("sudo apt install python3-venv   (or python{major}.{minor}-venv, for exactly this Python)");
         Finding::missing("Python's venv module", "not installed", fix)
     };
     [version, venv]
@@ -182,11 +144,7 @@ fn python_findings(found: Option<Python>) -> [Finding; 2] {
 
 /// Free disk space where the build goes.
 pub fn disk(workspace: &Workspace) -> Finding {
-    let needed = if workspace.kernel_program().is_file() {
-        LATER_BYTES
-    } else {
-        FIRST_BUILD_BYTES
-    };
+    let needed = if workspace.kernel_program().is_file() { LATER_BYTES } else { FIRST_BUILD_BYTES };
     disk_finding(needed, free_bytes(workspace.root()), workspace.root())
 }
 
@@ -195,16 +153,8 @@ fn disk_finding(needed: u64, free: Option<u64>, place: &Path) -> Finding {
     match free {
         Some(free) if free >= needed => Finding::fine(need, format!("{} GB", free >> 30)),
         Some(free) => {
-            let found = format!(
-                "{:.1} GB on the disk of {}",
-                free as f64 / f64::from(1 << 30),
-                place.display()
-            );
-            Finding::missing(
-                need,
-                found,
-                "delete something, or clone Onramp onto a larger disk",
-            )
+            let found = format!("{:.1} GB on the disk of {}", free as f64 / f64::from(1 << 30), place.display());
+            Finding::missing(need, found, "delete something, or clone Onramp onto a larger disk")
         }
         None => Finding::note(need, "unknown", "the free space could not be read"),
     }
@@ -218,10 +168,7 @@ fn free_bytes(path: &Path) -> Option<u64> {
     let mut answer: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: `path` ends with a zero byte and `answer` is a valid place for the result.
     let status = unsafe { libc::statvfs(path.as_ptr(), &mut answer) };
-    #[allow(
-        clippy::unnecessary_cast,
-        reason = "the fields' widths differ between systems"
-    )]
+    #[allow(clippy::unnecessary_cast, reason = "the fields' widths differ between systems")]
     (status == 0).then(|| (answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }
 
@@ -230,48 +177,32 @@ pub fn port() -> Finding {
     let need = format!("port {JUPYTER_PORT}");
     match free_port(JUPYTER_PORT) {
         Some(port) if port == JUPYTER_PORT => Finding::fine(need, "free"),
-        Some(port) => Finding::note(
-            need,
-            "taken by another program",
-            format!("JupyterLab will use port {port} instead"),
-        ),
-        None => Finding::missing(
-            need,
-            "taken, as are the hundred after it",
-            "stop a program that listens on one of them",
-        ),
+        Some(port) => {
+            Finding::note(need, "taken by another program", format!("JupyterLab will use port {port} instead"))
+        }
+        None => {
+            Finding::missing(need, "taken, as are the hundred after it", "stop a program that listens on one of them")
+        }
     }
 }
 
 /// The first port from `first` on, out of a hundred, on which this machine can listen.
 pub fn free_port(first: u16) -> Option<u16> {
-    (first..first.saturating_add(100))
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+    (first..first.saturating_add(100)).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
 }
 
 /// What a program prints on standard output, when it is there and succeeds.
 fn answer(workspace: &Workspace, program: &str, arguments: &[&str]) -> Option<String> {
-    let output = clean_command(program)
-        .args(arguments)
-        .current_dir(workspace.root())
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output =
+        clean_command(program).args(arguments).current_dir(workspace.root()).stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NEEDED: Version = Version {
-        major: 1,
-        minor: 95,
-        patch: 0,
-    };
+    const NEEDED: Version = Version { major: 1, minor: 95, patch: 0 };
 
     fn fix(finding: &Finding) -> &str {
         match &finding.state {
@@ -283,44 +214,23 @@ mod tests {
     #[test]
     fn an_old_or_absent_rust_names_the_version_to_install() {
         let old = rust_finding(NEEDED, Version::parse("1.88.0"));
-        assert_eq!(
-            (old.found.as_str(), fix(&old)),
-            ("1.88.0", "rustup toolchain install 1.95.0")
-        );
+        assert_eq!((old.found.as_str(), fix(&old)), ("1.88.0", "rustup toolchain install 1.95.0"));
         assert!(fix(&rust_finding(NEEDED, None)).starts_with("rustup toolchain install 1.95.0"));
-        assert_eq!(
-            rust_finding(NEEDED, Version::parse("1.96.1")).state,
-            State::Fine
-        );
+        assert_eq!(rust_finding(NEEDED, Version::parse("1.96.1")).state, State::Fine);
     }
 
     #[test]
     fn a_missing_venv_module_names_the_package() {
         let python = Python {
             program: "/usr/bin/python3".to_owned(),
-            version: Version {
-                major: 3,
-                minor: 11,
-                patch: 2,
-            },
+            version: Version { major: 3, minor: 11, patch: 2 },
             has_venv: false,
         };
         let [version, venv] = python_findings(Some(python.clone()));
         assert_eq!(version.state, State::Fine);
-        assert!(
-            fix(&venv).contains("apt install python3-venv")
-                && fix(&venv).contains("python3.11-venv")
-        );
+        assert!(fix(&venv).contains("apt install python3-venv") && fix(&venv).contains("python3.11-venv"));
 
-        let old = Python {
-            version: Version {
-                major: 3,
-                minor: 9,
-                patch: 2,
-            },
-            has_venv: true,
-            ..python
-        };
+        let old = Python { version: Version { major: 3, minor: 9, patch: 2 }, has_venv: true, ..python };
         let [version, venv] = python_findings(Some(old));
         assert!(version.found.contains("3.9.2") && fix(&version).contains("apt install"));
         assert_eq!(venv.state, State::Fine);
@@ -330,13 +240,8 @@ mod tests {
     #[test]
     fn a_small_disk_is_named_with_what_it_has() {
         let small = disk_finding(FIRST_BUILD_BYTES, Some(3 << 29), Path::new("/home/x"));
-        assert!(
-            small.is_missing() && small.found.contains("1.5 GB") && small.found.contains("/home/x")
-        );
-        assert_eq!(
-            disk_finding(LATER_BYTES, Some(3 << 30), Path::new("/")).state,
-            State::Fine
-        );
+        assert!(small.is_missing() && small.found.contains("1.5 GB") && small.found.contains("/home/x"));
+        assert_eq!(disk_finding(LATER_BYTES, Some(3 << 30), Path::new("/")).state, State::Fine);
         assert!(free_bytes(Path::new("/")).is_some_and(|free| free > 0));
     }
 

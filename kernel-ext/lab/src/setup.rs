@@ -37,9 +37,7 @@ const STEPS: [Step; 6] = [
         title: "Python environment",
         inputs: |workspace| {
             let place = workspace.root().to_string_lossy().into_owned();
-            Inputs::new()
-                .text("the folder's place", &place)
-                .file(workspace.root(), "kernel-ext/lab/requirements.txt")
+            Inputs::new().text("the folder's place", &place).file(workspace.root(), "kernel-ext/lab/requirements.txt")
         },
         outputs: |workspace| vec![workspace.venv_program("jupyter")],
         make: python::make_venv,
@@ -65,8 +63,7 @@ const STEPS: [Step; 6] = [
         name: "kernel",
         title: "Jupyter kernel",
         inputs: |workspace| {
-            let inputs =
-                build_inputs(workspace)?.file(workspace.root(), "kernel-ext/kernel/Cargo.toml")?;
+            let inputs = build_inputs(workspace)?.file(workspace.root(), "kernel-ext/kernel/Cargo.toml")?;
             inputs.folder(workspace.root(), "kernel-ext/kernel/src")
         },
         outputs: |workspace| vec![workspace.kernel_program()],
@@ -90,9 +87,7 @@ const STEPS: [Step; 6] = [
         title: "kernel's entry in Jupyter",
         inputs: |workspace| {
             let spec = kernelspec::specification(workspace).to_string();
-            Ok(Inputs::new()
-                .text("kernel.json", &spec)
-                .artifact(&workspace.venv_program("jupyter")))
+            Ok(Inputs::new().text("kernel.json", &spec).artifact(&workspace.venv_program("jupyter")))
         },
         outputs: |workspace| vec![workspace.kernelspec().join("kernel.json")],
         make: |workspace, _| kernelspec::install(workspace),
@@ -108,17 +103,12 @@ fn build_inputs(workspace: &Workspace) -> Result<Inputs> {
         .output()
         .context("rustc does not answer: run `cargo lab doctor`")?;
     let compiler = String::from_utf8_lossy(&output.stdout).into_owned();
-    let inputs = Inputs::new()
-        .text("the compiler", &compiler)
-        .file(root, "Cargo.toml")?
-        .file(root, "Cargo.lock")?;
+    let inputs = Inputs::new().text("the compiler", &compiler).file(root, "Cargo.toml")?.file(root, "Cargo.lock")?;
     inputs.file(root, ".cargo/config.toml")
 }
 
 fn helper_inputs(workspace: &Workspace) -> Result<Inputs> {
-    build_inputs(workspace)?
-        .file(workspace.root(), "helpers/Cargo.toml")?
-        .folder(workspace.root(), "helpers/src")
+    build_inputs(workspace)?.file(workspace.root(), "helpers/Cargo.toml")?.folder(workspace.root(), "helpers/src")
 }
 
 /// How many crates were compiled is kept beside the step's time: the sum shows that each is compiled once.
@@ -182,9 +172,7 @@ fn make(workspace: &Workspace, step: &Step, number: usize) -> Result<()> {
 }
 
 fn standing_of(workspace: &Workspace, step: &Step) -> Result<Standing> {
-    let complete = (step.outputs)(workspace)
-        .iter()
-        .all(|output| output.exists());
+    let complete = (step.outputs)(workspace).iter().all(|output| output.exists());
     if !complete {
         return Ok(Standing::Missing);
     }
@@ -209,32 +197,15 @@ pub fn standing(workspace: &Workspace) -> Finding {
         Ok(None) => Finding::fine(need, "up to date"),
         Ok(Some((step, Standing::Stale(changed)))) => {
             let names = summary(&changed);
-            let note =
-                format!("changed since: {names}\n        `cargo lab setup` brings it up to date");
-            Finding::note(
-                need,
-                format!("stale: {} was made from older sources", step.title),
-                note,
-            )
+            let note = format!("changed since: {names}\n        `cargo lab setup` brings it up to date");
+            Finding::note(need, format!("stale: {} was made from older sources", step.title), note)
         }
         Ok(Some((step, _))) => {
-            let done = STEPS
-                .iter()
-                .take_while(|other| other.name != step.name)
-                .count();
-            let note =
-                "`cargo lab setup` does the rest; `cargo lab` does that and opens JupyterLab";
-            Finding::note(
-                need,
-                format!("{done} of {} steps done; next: {}", STEPS.len(), step.title),
-                note,
-            )
+            let done = STEPS.iter().take_while(|other| other.name != step.name).count();
+            let note = "`cargo lab setup` does the rest; `cargo lab` does that and opens JupyterLab";
+            Finding::note(need, format!("{done} of {} steps done; next: {}", STEPS.len(), step.title), note)
         }
-        Err(error) => Finding::missing(
-            need,
-            format!("{error:#}"),
-            "git status shows what differs from the clone",
-        ),
+        Err(error) => Finding::missing(need, format!("{error:#}"), "git status shows what differs from the clone"),
     }
 }
 

@@ -33,8 +33,7 @@ impl Inputs {
     /// When the file cannot be read.
     pub fn file(mut self, root: &Path, path: &str) -> Result<Self> {
         let full = root.join(path);
-        let bytes = fs::read(&full)
-            .with_context(|| format!("{} cannot be read; was it deleted?", full.display()))?;
+        let bytes = fs::read(&full).with_context(|| format!("{} cannot be read; was it deleted?", full.display()))?;
         self.0.insert(path.to_owned(), digest(&bytes));
         Ok(self)
     }
@@ -45,11 +44,7 @@ impl Inputs {
     /// When the folder or one of its files cannot be read.
     pub fn folder(mut self, root: &Path, path: &str) -> Result<Self> {
         for file in files_below(&root.join(path))? {
-            let name = file
-                .strip_prefix(root)
-                .unwrap_or(&file)
-                .to_string_lossy()
-                .into_owned();
+            let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
             self = self.file(root, &name)?;
         }
         Ok(self)
@@ -58,24 +53,16 @@ impl Inputs {
     /// Adds a built file by its size and time of change: reading hundreds of megabytes at each start would take
     /// longer than the step's own check. A missing file counts as an input of its own.
     pub fn artifact(mut self, path: &Path) -> Self {
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let state = fs::metadata(path)
-            .and_then(|found| Ok(format!("{} {:?}", found.len(), found.modified()?)));
-        self.0
-            .insert(name, digest(state.unwrap_or_default().as_bytes()));
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let state = fs::metadata(path).and_then(|found| Ok(format!("{} {:?}", found.len(), found.modified()?)));
+        self.0.insert(name, digest(state.unwrap_or_default().as_bytes()));
         self
     }
 
     /// Names of the inputs that differ between two sets, those that only one of them has included.
     pub fn differing(&self, other: &Inputs) -> Vec<String> {
         let names = self.0.keys().chain(other.0.keys());
-        let mut names: Vec<String> = names
-            .filter(|name| self.0.get(*name) != other.0.get(*name))
-            .cloned()
-            .collect();
+        let mut names: Vec<String> = names.filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect();
         names.sort();
         names.dedup();
         names
@@ -107,9 +94,8 @@ impl Stamps {
 
     /// Compares a step's stamp with the inputs that are there now. A damaged stamp counts as missing.
     pub fn standing(&self, step: &str, now: &Inputs) -> Standing {
-        let stamp = fs::read_to_string(self.path(step))
-            .ok()
-            .and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
+        let stamp =
+            fs::read_to_string(self.path(step)).ok().and_then(|text| serde_json::from_str::<Inputs>(&text).ok());
         match stamp {
             None => Standing::Missing,
             Some(then) if then == *now => Standing::Current,
@@ -168,15 +154,11 @@ fn set_readable(file: &fs::File) -> std::io::Result<()> {
 
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let entries = fs::read_dir(folder)
-        .with_context(|| format!("{} cannot be read; was it deleted?", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("{} cannot be read; was it deleted?", folder.display()))?;
     for entry in entries {
-        let path = entry
-            .with_context(|| format!("{} cannot be read", folder.display()))?
-            .path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let path = entry.with_context(|| format!("{} cannot be read", folder.display()))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
         }
@@ -191,10 +173,7 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -202,10 +181,7 @@ mod tests {
     use super::*;
 
     fn inputs(root: &Path) -> Inputs {
-        Inputs::new()
-            .text("compiler", "1.95.0")
-            .folder(root, "src")
-            .expect("the folder is there")
+        Inputs::new().text("compiler", "1.95.0").folder(root, "src").expect("the folder is there")
     }
 
     #[test]
@@ -215,17 +191,9 @@ mod tests {
         fs::write(root.path().join("src/deep/a.rs"), "one").expect("a file");
         let stamps = Stamps::new(root.path().join("stamps"));
 
-        assert_eq!(
-            stamps.standing("build", &inputs(root.path())),
-            Standing::Missing
-        );
-        stamps
-            .write("build", &inputs(root.path()))
-            .expect("a stamp");
-        assert_eq!(
-            stamps.standing("build", &inputs(root.path())),
-            Standing::Current
-        );
+        assert_eq!(stamps.standing("build", &inputs(root.path())), Standing::Missing);
+        stamps.write("build", &inputs(root.path())).expect("a stamp");
+        assert_eq!(stamps.standing("build", &inputs(root.path())), Standing::Current);
 
         fs::write(root.path().join("src/deep/a.rs"), "two").expect("a file");
         fs::write(root.path().join("src/b.rs"), "new").expect("a file");
@@ -258,9 +226,6 @@ mod tests {
         let library = root.path().join("library.so");
         let before = Inputs::new().artifact(&library);
         fs::write(&library, "code").expect("a file");
-        assert_eq!(
-            before.differing(&Inputs::new().artifact(&library)),
-            ["library.so"]
-        );
+        assert_eq!(before.differing(&Inputs::new().artifact(&library)), ["library.so"]);
     }
 }

@@ -28,9 +28,7 @@ pub struct StepTimes {
 impl StepTimes {
     /// The record of a workspace.
     pub fn at(workspace: &Workspace) -> Self {
-        Self {
-            path: workspace.lab().join("setup-times.json"),
-        }
+        Self { path: workspace.lab().join("setup-times.json") }
     }
 
     /// What is recorded; nothing when there was no set-up yet.
@@ -70,12 +68,6 @@ mod tests {
         assert!(times.read().is_empty());
         times.record_compiled("kernel", 40);
         times.record_seconds("kernel", 12.5);
-        assert_eq!(
-            times.read().get("kernel"),
-            Some(&StepTime {
-                seconds: 12.5,
-                compiled: Some(40)
-            })
-        );
+        assert_eq!(times.read().get("kernel"), Some(&StepTime { seconds: 12.5, compiled: Some(40) }));
     }
 }

@@ -17,13 +17,9 @@ pub fn run(workspace: &Workspace, check: bool) -> Result<()> {
     if check {
         command.arg("--check");
     }
-    command
-        .arg(workspace.notebooks())
-        .arg(workspace.lab().join("replaced"));
-    let status: ExitStatus = command
-        .stdin(Stdio::null())
-        .status()
-        .context("jupytext cannot be started: run `cargo lab setup`")?;
+    command.arg(workspace.notebooks()).arg(workspace.lab().join("replaced"));
+    let status: ExitStatus =
+        command.stdin(Stdio::null()).status().context("jupytext cannot be started: run `cargo lab setup`")?;
     if !status.success() {
         bail!("the notebooks are not what their sources say; the lines above name them");
     }

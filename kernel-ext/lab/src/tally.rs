@@ -16,23 +16,11 @@ pub struct Tally {
 
 impl Tally {
     /// One test that passed.
-    pub const PASSED: Self = Self {
-        passed: 1,
-        failed: 0,
-        skipped: 0,
-    };
+    pub const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
     /// One test that failed.
-    pub const FAILED: Self = Self {
-        passed: 0,
-        failed: 1,
-        skipped: 0,
-    };
+    pub const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
     /// One test that was skipped.
-    pub const SKIPPED: Self = Self {
-        passed: 0,
-        failed: 0,
-        skipped: 1,
-    };
+    pub const SKIPPED: Self = Self { passed: 0, failed: 0, skipped: 1 };
 
     /// Whether the project is proven by it: something ran and nothing failed.
     pub fn is_success(&self) -> bool {
@@ -46,11 +34,7 @@ impl Tally {
 
     /// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s`
     fn of_cargo(line: &str) -> Option<Self> {
-        let rest = line
-            .trim()
-            .strip_prefix("test result: ")?
-            .split_once(". ")?
-            .1;
+        let rest = line.trim().strip_prefix("test result: ")?.split_once(". ")?.1;
         Self::of_parts(rest.split(';'))
     }
 
@@ -68,10 +52,8 @@ impl Tally {
         let mut known = false;
         for part in parts {
             let mut words = part.split_whitespace();
-            let (Some(number), Some(kind)) = (
-                words.next().and_then(|word| word.parse::<u64>().ok()),
-                words.next(),
-            ) else {
+            let (Some(number), Some(kind)) = (words.next().and_then(|word| word.parse::<u64>().ok()), words.next())
+            else {
                 continue;
             };
             match kind {
@@ -96,11 +78,7 @@ impl AddAssign for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(out, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
@@ -109,11 +87,7 @@ mod tests {
     use super::*;
 
     fn tally(passed: u64, failed: u64, skipped: u64) -> Option<Tally> {
-        Some(Tally {
-            passed,
-            failed,
-            skipped,
-        })
+        Some(Tally { passed, failed, skipped })
     }
 
     #[test]
@@ -126,9 +100,7 @@ mod tests {
     #[test]
     fn closing_lines_of_pytest_are_read() {
         assert_eq!(
-            Tally::of_line(
-                "=========== 1 failed, 12 passed, 2 skipped, 1 error in 95.30s (0:01:35) ==========="
-            ),
+            Tally::of_line("=========== 1 failed, 12 passed, 2 skipped, 1 error in 95.30s (0:01:35) ==========="),
             tally(12, 2, 2)
         );
         assert_eq!(Tally::of_line("7 passed in 3.1s"), tally(7, 0, 0));
@@ -138,11 +110,7 @@ mod tests {
     #[test]
     fn sums_are_printed_in_the_form_that_ci_reads() {
         let mut sum = Tally::PASSED;
-        sum += Tally {
-            passed: 11,
-            failed: 0,
-            skipped: 1,
-        };
+        sum += Tally { passed: 11, failed: 0, skipped: 1 };
         assert_eq!(sum.to_string(), "12 passed, 0 failed, 1 skipped");
         assert!(sum.is_success());
         sum += Tally::FAILED;

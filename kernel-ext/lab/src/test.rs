@@ -31,12 +31,7 @@ struct Outcome {
 }
 
 const SUITES: [Suite; 7] = [
-    Suite {
-        name: "format",
-        heading: "formatting",
-        needs_setup: false,
-        run: format,
-    },
+    Suite { name: "format", heading: "formatting", needs_setup: false, run: format },
     Suite {
         name: "lab",
         heading: "the lab command",
@@ -55,24 +50,9 @@ const SUITES: [Suite; 7] = [
         needs_setup: true,
         run: |w| cargo_test(w, &["--package", "onramp-kernel"]),
     },
-    Suite {
-        name: "sync",
-        heading: "notebooks against their sources",
-        needs_setup: true,
-        run: sync,
-    },
-    Suite {
-        name: "broken",
-        heading: "a broken notebook must be caught",
-        needs_setup: true,
-        run: broken_notebook,
-    },
-    Suite {
-        name: "jupyter",
-        heading: "through a real Jupyter and a real browser",
-        needs_setup: true,
-        run: pytest,
-    },
+    Suite { name: "sync", heading: "notebooks against their sources", needs_setup: true, run: sync },
+    Suite { name: "broken", heading: "a broken notebook must be caught", needs_setup: true, run: broken_notebook },
+    Suite { name: "jupyter", heading: "through a real Jupyter and a real browser", needs_setup: true, run: pytest },
 ];
 
 /// Runs the named suites, or all, and prints the sum as the last line.
@@ -119,16 +99,10 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
     for name in names {
         if !SUITES.iter().any(|suite| suite.name == name) {
             let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
-            bail!(
-                "there is no suite {name:?}; the suites are: {}",
-                known.join(", ")
-            );
+            bail!("there is no suite {name:?}; the suites are: {}", known.join(", "));
         }
     }
-    Ok(SUITES
-        .iter()
-        .filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name))
-        .collect())
+    Ok(SUITES.iter().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name)).collect())
 }
 
 /// In CI nothing is skipped: a missing program is a failure there.
@@ -137,113 +111,62 @@ pub fn in_ci() -> bool {
 }
 
 fn format(workspace: &Workspace) -> Result<Outcome> {
-    if !clean_command("rustfmt")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
-    {
+    if !clean_command("rustfmt").arg("--version").output().is_ok_and(|output| output.status.success()) {
         let reason = "formatting: rustfmt is not installed (rustup component add rustfmt)";
         if in_ci() {
             bail!("{reason}");
         }
-        return Ok(Outcome {
-            tally: Tally::SKIPPED,
-            skipped: vec![reason.to_owned()],
-        });
+        return Ok(Outcome { tally: Tally::SKIPPED, skipped: vec![reason.to_owned()] });
     }
     let mut command = clean_command("cargo");
-    let (tally, success) = watch(
-        command
-            .current_dir(workspace.root())
-            .args(["fmt", "--all", "--check"]),
-    )?;
+    let (tally, success) = watch(command.current_dir(workspace.root()).args(["fmt", "--all", "--check"]))?;
     debug_assert_eq!(tally, Tally::default());
     if !success {
         bail!("the formatting differs: run `cargo fmt`");
     }
     println!("every file is formatted");
-    Ok(Outcome {
-        tally: Tally::PASSED,
-        ..Outcome::default()
-    })
+    Ok(Outcome { tally: Tally::PASSED, ..Outcome::default() })
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<Outcome> {
     let mut command = clean_command("cargo");
-    command
-        .current_dir(workspace.root())
-        .args(["test", "--locked", "--no-fail-fast"])
-        .args(arguments);
+    command.current_dir(workspace.root()).args(["test", "--locked", "--no-fail-fast"]).args(arguments);
     let (mut tally, success) = watch(&mut command)?;
     if !success && tally.failed == 0 {
         // The tests did not compile, or a test program crashed: no closing line speaks of that.
         tally.failed = 1;
     }
-    let skipped = (tally.skipped > 0).then(|| {
-        format!(
-            "{} tests marked #[ignore] in {}",
-            tally.skipped,
-            arguments.join(" ")
-        )
-    });
-    Ok(Outcome {
-        tally,
-        skipped: skipped.into_iter().collect(),
-    })
+    let skipped =
+        (tally.skipped > 0).then(|| format!("{} tests marked #[ignore] in {}", tally.skipped, arguments.join(" ")));
+    Ok(Outcome { tally, skipped: skipped.into_iter().collect() })
 }
 
 fn sync(workspace: &Workspace) -> Result<Outcome> {
     crate::sync::run(workspace, true)?;
-    Ok(Outcome {
-        tally: Tally::PASSED,
-        ..Outcome::default()
-    })
+    Ok(Outcome { tally: Tally::PASSED, ..Outcome::default() })
 }
 
 /// The proof that a failing cell fails the run: without it, a kernel that answers "ok" to everything would pass.
 fn broken_notebook(workspace: &Workspace) -> Result<Outcome> {
     let folder = workspace.lab().join("executed");
     let mut command = venv_command(workspace, "jupyter");
-    command
-        .args(["nbconvert", "--to", "notebook", "--execute", "--output-dir"])
-        .arg(&folder);
-    let output = command
-        .arg(workspace.source("tests/broken.ipynb"))
-        .output()
-        .context("nbconvert cannot be started")?;
+    command.args(["nbconvert", "--to", "notebook", "--execute", "--output-dir"]).arg(&folder);
+    let output = command.arg(workspace.source("tests/broken.ipynb")).output().context("nbconvert cannot be started")?;
     let text = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
         bail!("nbconvert reports success for tests/broken.ipynb, in which an assertion fails");
     }
     if !text.contains("Panic: ") {
-        bail!(
-            "nbconvert failed on tests/broken.ipynb, but not because of the panic in it:\n{text}"
-        );
+        bail!("nbconvert failed on tests/broken.ipynb, but not because of the panic in it:\n{text}");
     }
-    println!(
-        "nbconvert reports the failing assertion ({})",
-        output.status
-    );
-    Ok(Outcome {
-        tally: Tally::PASSED,
-        ..Outcome::default()
-    })
+    println!("nbconvert reports the failing assertion ({})", output.status);
+    Ok(Outcome { tally: Tally::PASSED, ..Outcome::default() })
 }
 
 fn pytest(workspace: &Workspace) -> Result<Outcome> {
     let mut command = venv_command(workspace, "python");
-    command
-        .current_dir(workspace.root())
-        .env("PYTHONUNBUFFERED", "1");
-    command.args([
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-rs",
-        "--verbose",
-        "tests",
-    ]);
+    command.current_dir(workspace.root()).env("PYTHONUNBUFFERED", "1");
+    command.args(["-m", "pytest", "-p", "no:cacheprovider", "-rs", "--verbose", "tests"]);
     let mut skipped = Vec::new();
     let (mut tally, success) = watch_lines(&mut command, |line| {
         if let Some(reason) = line.strip_prefix("SKIPPED ") {
@@ -284,43 +207,18 @@ mod tests {
 
     #[test]
     fn an_unknown_suite_is_named_with_those_that_exist() {
-        let error = chosen(&["kernal".to_owned()])
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
-        assert!(
-            error.contains("\"kernal\"") && error.contains("kernel") && error.contains("jupyter"),
-            "{error}"
-        );
-        assert_eq!(
-            chosen(&[]).map(|suites| suites.len()).ok(),
-            Some(SUITES.len())
-        );
-        assert_eq!(
-            chosen(&["sync".to_owned()]).map(|suites| suites.len()).ok(),
-            Some(1)
-        );
+        let error = chosen(&["kernal".to_owned()]).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("\"kernal\"") && error.contains("kernel") && error.contains("jupyter"), "{error}");
+        assert_eq!(chosen(&[]).map(|suites| suites.len()).ok(), Some(SUITES.len()));
+        assert_eq!(chosen(&["sync".to_owned()]).map(|suites| suites.len()).ok(), Some(1));
     }
 
     #[test]
     fn closing_lines_of_a_test_program_are_added_up() {
         let mut command = Command::new("sh");
         let lines = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        command.args([
-            "-c",
-            &format!("echo '{lines}'; echo '== 2 failed, 1 passed in 0.5s =='; exit 1"),
-        ]);
+        command.args(["-c", &format!("echo '{lines}'; echo '== 2 failed, 1 passed in 0.5s =='; exit 1")]);
         let (tally, success) = watch(&mut command).expect("sh runs");
-        assert_eq!(
-            (tally, success),
-            (
-                Tally {
-                    passed: 4,
-                    failed: 2,
-                    skipped: 1
-                },
-                false
-            )
-        );
+        assert_eq!((tally, success), (Tally { passed: 4, failed: 2, skipped: 1 }, false));
     }
 }

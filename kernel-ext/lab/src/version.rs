@@ -26,11 +26,7 @@ impl Version {
         let major = parts.next()??;
         let minor = parts.next()??;
         let patch = parts.next().flatten().unwrap_or(0);
-        Some(Self {
-            major,
-            minor,
-            patch,
-        })
+        Some(Self { major, minor, patch })
     }
 }
 
@@ -42,10 +38,7 @@ impl fmt::Display for Version {
 
 /// The channel that a `rust-toolchain.toml` asks for.
 pub fn toolchain_channel(text: &str) -> Option<Version> {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| line.starts_with("channel"))?;
+    let line = text.lines().map(str::trim).find(|line| line.starts_with("channel"))?;
     Version::parse(line.split('=').nth(1)?.trim().trim_matches('"'))
 }
 
@@ -55,27 +48,10 @@ mod tests {
 
     #[test]
     fn versions_are_found_in_what_programs_print() {
-        let rust = Version {
-            major: 1,
-            minor: 95,
-            patch: 0,
-        };
-        assert_eq!(
-            Version::parse("rustc 1.95.0 (59807616e 2026-04-14)"),
-            Some(rust)
-        );
-        assert_eq!(
-            Version::parse("rustc 1.96.0-nightly (abc 2026-05-01)").map(|version| version.minor),
-            Some(96)
-        );
-        assert_eq!(
-            Version::parse("Python 3.11"),
-            Some(Version {
-                major: 3,
-                minor: 11,
-                patch: 0
-            })
-        );
+        let rust = Version { major: 1, minor: 95, patch: 0 };
+        assert_eq!(Version::parse("rustc 1.95.0 (59807616e 2026-04-14)"), Some(rust));
+        assert_eq!(Version::parse("rustc 1.96.0-nightly (abc 2026-05-01)").map(|version| version.minor), Some(96));
+        assert_eq!(Version::parse("Python 3.11"), Some(Version { major: 3, minor: 11, patch: 0 }));
         assert_eq!(Version::parse("command not found"), None);
     }
 
@@ -89,9 +65,6 @@ mod tests {
     fn the_channel_of_the_project_is_read() {
         let text = include_str!("../../../rust-toolchain.toml");
         assert!(toolchain_channel(text).is_some());
-        assert_eq!(
-            toolchain_channel("[toolchain]\nchannel = \"1.95.0\"\n"),
-            Version::parse("1.95.0")
-        );
+        assert_eq!(toolchain_channel("[toolchain]\nchannel = \"1.95.0\"\n"), Version::parse("1.95.0"));
     }
 }

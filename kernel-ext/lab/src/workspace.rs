@@ -39,9 +39,7 @@ impl Workspace {
 
     /// The workspace whose root is `root`.
     pub fn at(root: &Path) -> Self {
-        Self {
-            root: root.to_path_buf(),
-        }
+        Self { root: root.to_path_buf() }
     }
 
     /// The folder with the workspace's `Cargo.toml`.
@@ -111,11 +109,7 @@ impl Workspace {
 
     /// The helper library that cells link to.
     pub fn helper_library(&self) -> PathBuf {
-        let name = format!(
-            "{}onramp{}",
-            std::env::consts::DLL_PREFIX,
-            std::env::consts::DLL_SUFFIX
-        );
+        let name = format!("{}onramp{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
         self.artifacts().join(name)
     }
 
@@ -142,19 +136,9 @@ mod tests {
     #[test]
     fn paths_lie_below_the_root() {
         let workspace = Workspace::at(Path::new("/some/where"));
-        assert_eq!(
-            workspace.venv_program("jupyter"),
-            Path::new("/some/where/target/lab/venv/bin/jupyter")
-        );
-        assert!(
-            workspace
-                .kernel_program()
-                .starts_with(workspace.artifacts())
-        );
-        assert_eq!(
-            workspace.relative(&workspace.notebooks()),
-            Path::new("notebooks")
-        );
+        assert_eq!(workspace.venv_program("jupyter"), Path::new("/some/where/target/lab/venv/bin/jupyter"));
+        assert!(workspace.kernel_program().starts_with(workspace.artifacts()));
+        assert_eq!(workspace.relative(&workspace.notebooks()), Path::new("notebooks"));
         assert_eq!(workspace.relative(Path::new("/else")), Path::new("/else"));
     }
 }

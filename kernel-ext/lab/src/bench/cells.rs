@@ -34,11 +34,7 @@ pub fn cell(workspace: &Workspace) -> Result<Vec<Row>> {
 /// When a kernel or a cell fails.
 pub fn start(workspace: &Workspace) -> Result<Vec<Row>> {
     let samples = measure(workspace, "start", START_REPEATS)?;
-    Ok(vec![row(
-        "start",
-        "process start to first result, median",
-        samples,
-    )])
+    Ok(vec![row("start", "process start to first result, median", samples)])
 }
 
 fn row(case: &str, metric: &str, mut samples: Samples) -> Row {
@@ -51,36 +47,18 @@ fn measure(workspace: &Workspace, what: &str, repeats: u32) -> Result<Samples> {
     setup::run(workspace)?;
     let kernels = stock::install(workspace)?;
     let mut command = venv_command(workspace, "python");
-    command
-        .env("JUPYTER_PATH", kernels)
-        .current_dir(workspace.notebooks());
-    command
-        .arg(workspace.source("tests/bench/cells.py"))
-        .arg(what)
-        .arg(repeats.to_string());
+    command.env("JUPYTER_PATH", kernels).current_dir(workspace.notebooks());
+    command.arg(workspace.source("tests/bench/cells.py")).arg(what).arg(repeats.to_string());
     end_with_this_process(&mut command);
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("Python cannot be started")?;
-    let output = child
-        .wait_with_output()
-        .context("waiting for the benchmark failed")?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("Python cannot be started")?;
+    let output = child.wait_with_output().context("waiting for the benchmark failed")?;
     if !output.status.success() {
-        bail!(
-            "the benchmark {what:?} failed ({}); its message is above",
-            output.status
-        );
+        bail!("the benchmark {what:?} failed ({}); its message is above", output.status);
     }
-    let samples: Samples =
-        serde_json::from_slice(&output.stdout).context("the benchmark printed no samples")?;
+    let samples: Samples = serde_json::from_slice(&output.stdout).context("the benchmark printed no samples")?;
     for kernel in ["onramp", "stock"] {
         let count = samples.get(kernel).map_or(0, Vec::len);
-        anyhow::ensure!(
-            count == repeats as usize,
-            "the benchmark gave {count} samples of {kernel}, not {repeats}"
-        );
+        anyhow::ensure!(count == repeats as usize, "the benchmark gave {count} samples of {kernel}, not {repeats}");
     }
     Ok(samples)
 }

@@ -33,10 +33,7 @@ impl Row {
         let (peer, ratio) = match peer {
             Some((name, theirs)) if !theirs.is_empty() => {
                 let other = median(theirs);
-                (
-                    format!("{name}: {other:.2} s (median of {})", theirs.len()),
-                    Some(other / value),
-                )
+                (format!("{name}: {other:.2} s (median of {})", theirs.len()), Some(other / value))
             }
             _ => (String::new(), None),
         };
@@ -76,21 +73,14 @@ pub struct Report {
 impl Report {
     /// A report without rows.
     pub fn new(machine: String) -> Self {
-        Self {
-            machine,
-            rows: Vec::new(),
-        }
+        Self { machine, rows: Vec::new() }
     }
 
     /// The rows as an aligned table.
     pub fn table(&self) -> String {
-        let mut lines =
-            vec![["case", "metric", "value", "samples", "ratio", "peer"].map(str::to_owned)];
+        let mut lines = vec![["case", "metric", "value", "samples", "ratio", "peer"].map(str::to_owned)];
         for row in &self.rows {
-            let ratio = row
-                .ratio
-                .map(|ratio| format!("{ratio:.2}"))
-                .unwrap_or_default();
+            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
             let value = format!("{} {}", shortened(row.value), row.unit);
             lines.push([
                 row.case.clone(),
@@ -101,22 +91,11 @@ impl Report {
                 row.peer.clone(),
             ]);
         }
-        let widths: Vec<usize> = (0..6)
-            .map(|column| {
-                lines
-                    .iter()
-                    .map(|line| line[column].len())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
+        let widths: Vec<usize> =
+            (0..6).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0)).collect();
         let mut text = format!("{}\n", self.machine);
         for line in &lines {
-            let cells: Vec<String> = line
-                .iter()
-                .zip(&widths)
-                .map(|(cell, width)| format!("{cell:<width$}"))
-                .collect();
+            let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             text.push_str(cells.join("  ").trim_end());
             text.push('\n');
         }
@@ -133,11 +112,7 @@ impl Report {
 }
 
 fn shortened(value: f64) -> String {
-    if value >= 100.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    }
+    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
 /// The median; the mean of the middle two for an even number, NaN for none.
@@ -158,12 +133,7 @@ mod tests {
 
     #[test]
     fn a_ratio_above_one_means_that_onramp_is_ahead() {
-        let row = Row::seconds(
-            "cell",
-            "time",
-            vec![0.5, 0.3, 0.4],
-            Some(("stock", &[0.8, 0.8, 0.9])),
-        );
+        let row = Row::seconds("cell", "time", vec![0.5, 0.3, 0.4], Some(("stock", &[0.8, 0.8, 0.9])));
         assert_eq!(row.value, 0.4);
         assert_eq!(row.ratio, Some(2.0));
         assert_eq!(Row::seconds("cell", "time", vec![1.0], None).ratio, None);
@@ -182,9 +152,7 @@ mod tests {
         report.rows.push(Row::plain("setup", "python", 31.0, "s"));
         let value = serde_json::to_value(&report).expect("it serialises");
         assert_eq!(value["machine"], "a machine");
-        for field in [
-            "case", "metric", "value", "unit", "samples", "peer", "ratio",
-        ] {
+        for field in ["case", "metric", "value", "unit", "samples", "peer", "ratio"] {
             assert!(value["rows"][0].get(field).is_some(), "{field} is missing");
         }
         assert!(report.table().contains("31.00 s"));

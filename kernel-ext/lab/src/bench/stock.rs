@@ -49,14 +49,7 @@ fn compile(workspace: &Workspace, root: &Path) -> Result<()> {
     let mut command = clean_command("cargo");
     command
         .current_dir(outside.path())
-        .args([
-            "install",
-            "evcxr_jupyter",
-            "--version",
-            VERSION,
-            "--locked",
-            "--root",
-        ])
+        .args(["install", "evcxr_jupyter", "--version", VERSION, "--locked", "--root"])
         .arg(root);
     command.env("CARGO_TARGET_DIR", root.join("build"));
     if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
@@ -85,12 +78,10 @@ fn compile(workspace: &Workspace, root: &Path) -> Result<()> {
 /// helper library compiled.
 fn share_build(workspace: &Workspace, scratch: &Path) -> Result<()> {
     fs::create_dir_all(scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
-    fs::copy(workspace.source("Cargo.lock"), scratch.join("Cargo.lock"))
-        .context("Cargo.lock cannot be copied")?;
+    fs::copy(workspace.source("Cargo.lock"), scratch.join("Cargo.lock")).context("Cargo.lock cannot be copied")?;
     let link = scratch.join("target");
     if !link.exists() {
-        symlink(workspace.target(), &link)
-            .with_context(|| format!("{} cannot be made", link.display()))?;
+        symlink(workspace.target(), &link).with_context(|| format!("{} cannot be made", link.display()))?;
     }
     Ok(())
 }

@@ -53,9 +53,7 @@ pub struct Machine {
 impl Machine {
     /// A machine on which nothing is missing.
     pub fn good() -> Self {
-        let machine = Self {
-            folder: tempfile::tempdir().expect("a temporary folder"),
-        };
+        let machine = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         for (path, content) in [
             ("rust-toolchain.toml", "[toolchain]\nchannel = \"1.95.0\"\n"),
             ("Cargo.toml", "[workspace]\n"),
@@ -72,10 +70,8 @@ impl Machine {
         }
         machine.write("sysroot/lib/rustlib/src/rust/library/std/src/lib.rs", "");
         let sysroot = machine.path("sysroot");
-        let rustc = format!(
-            "case $1 in --print) echo {};; *) echo 'rustc 1.95.0 (abc 2026-04-14)';; esac",
-            sysroot.display()
-        );
+        let rustc =
+            format!("case $1 in --print) echo {};; *) echo 'rustc 1.95.0 (abc 2026-04-14)';; esac", sysroot.display());
         machine.program("rustc", &rustc);
         machine.program("cc", "echo cc 12.2.0");
         machine.program("python3", PYTHON);
@@ -90,10 +86,7 @@ impl Machine {
 
     /// A built file.
     pub fn artifact(&self, name: &str) -> PathBuf {
-        self.path("target")
-            .join(env!("ONRAMP_TRIPLE"))
-            .join("debug")
-            .join(name)
+        self.path("target").join(env!("ONRAMP_TRIPLE")).join("debug").join(name)
     }
 
     /// Writes a file of the workspace.
@@ -143,25 +136,13 @@ impl Machine {
 
     /// Starts the command; what it prints goes to the file `said` of the workspace.
     pub fn start(&self, arguments: &[&str]) -> Child {
-        let said = fs::File::options()
-            .append(true)
-            .create(true)
-            .open(self.path("said"))
-            .expect("a file");
-        self.command(arguments)
-            .stdout(Stdio::null())
-            .stderr(said)
-            .spawn()
-            .expect("it starts")
+        let said = fs::File::options().append(true).create(true).open(self.path("said")).expect("a file");
+        self.command(arguments).stdout(Stdio::null()).stderr(said).spawn().expect("it starts")
     }
 
     /// What was called so far, one word or two for each step.
     pub fn calls(&self) -> Vec<String> {
-        fs::read_to_string(self.path("calls"))
-            .unwrap_or_default()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        fs::read_to_string(self.path("calls")).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
     /// Forgets what was called so far.
@@ -171,17 +152,13 @@ impl Machine {
 
     /// Waits until a started command has called something.
     pub fn wait_for_call(&self, call: &str) {
-        wait(&format!("the call {call:?}"), || {
-            self.calls().iter().any(|made| made == call)
-        });
+        wait(&format!("the call {call:?}"), || self.calls().iter().any(|made| made == call));
     }
 
     /// Waits until a started command has said something.
     pub fn wait_for_text(&self, part: &str) {
         wait(&format!("the text {part:?}"), || {
-            fs::read_to_string(self.path("said"))
-                .unwrap_or_default()
-                .contains(part)
+            fs::read_to_string(self.path("said")).unwrap_or_default().contains(part)
         });
     }
 }
@@ -189,10 +166,7 @@ impl Machine {
 fn wait(what: &str, mut happened: impl FnMut() -> bool) {
     let started = Instant::now();
     while !happened() {
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "waited in vain for {what}"
-        );
+        assert!(started.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -204,9 +178,5 @@ fn write(path: &Path, content: &str) {
 
 /// Everything that a command printed.
 pub fn text(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

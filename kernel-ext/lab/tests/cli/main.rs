@@ -11,7 +11,8 @@ use machine::{Machine, text};
 #[test]
 fn doctor_names_the_value_and_the_fix_of_everything_that_is_missing() {
     let machine = Machine::good();
-    machine.program("rustc", "case $1 in --version) echo 'rustc 1.88.0 (abc 2025-06-01)';; --print) echo /nowhere;; esac");
+    machine
+        .program("rustc", "case $1 in --version) echo 'rustc 1.88.0 (abc 2025-06-01)';; --print) echo /nowhere;; esac");
     machine.remove("cc");
     machine.program("python3", "echo 3.9.2; echo /opt/python3; exit 1");
     let output = machine.lab(&["doctor"]);
@@ -36,26 +37,16 @@ fn doctor_on_a_good_machine_tells_how_far_the_set_up_is() {
     let machine = Machine::good();
     let before = machine.lab(&["doctor"]);
     assert!(before.status.success(), "{}", text(&before));
-    assert!(
-        text(&before).contains("0 of 6 steps done"),
-        "{}",
-        text(&before)
-    );
+    assert!(text(&before).contains("0 of 6 steps done"), "{}", text(&before));
 
     machine.set_up();
     assert!(text(&machine.lab(&["doctor"])).contains("set-up                   up to date"));
 
     machine.write("helpers/src/law.rs", "// pulled");
     let after = machine.lab(&["doctor"]);
-    assert!(
-        after.status.success(),
-        "a stale set-up is worth a note, not a failure"
-    );
+    assert!(after.status.success(), "a stale set-up is worth a note, not a failure");
     let said = text(&after);
-    assert!(
-        said.contains("stale: helper library") && said.contains("helpers/src/law.rs"),
-        "{said}"
-    );
+    assert!(said.contains("stale: helper library") && said.contains("helpers/src/law.rs"), "{said}");
 }
 
 #[test]
@@ -64,32 +55,15 @@ fn a_set_up_that_cannot_succeed_makes_nothing() {
     machine.program("python3", "echo 3.11.2; echo /usr/bin/python3; exit 1");
     let output = machine.lab(&["setup"]);
     assert!(!output.status.success());
-    assert!(
-        text(&output).contains("apt install python3-venv"),
-        "{}",
-        text(&output)
-    );
-    assert!(
-        !machine.path("target").exists(),
-        "something was left behind"
-    );
+    assert!(text(&output).contains("apt install python3-venv"), "{}", text(&output));
+    assert!(!machine.path("target").exists(), "something was left behind");
 }
 
 #[test]
 fn a_second_set_up_does_nothing_and_a_change_repeats_only_its_steps() {
     let machine = Machine::good();
     machine.set_up();
-    assert_eq!(
-        machine.calls(),
-        [
-            "venv",
-            "pip",
-            "fetch",
-            "build onramp",
-            "build onramp-kernel",
-            "prepare"
-        ]
-    );
+    assert_eq!(machine.calls(), ["venv", "pip", "fetch", "build onramp", "build onramp-kernel", "prepare"]);
 
     machine.forget_calls();
     let again = machine.lab(&["setup"]);
@@ -123,10 +97,7 @@ fn a_killed_set_up_goes_on_at_the_step_it_was_in() {
     machine.forget_calls();
     fs::remove_file(machine.path("slow")).expect("it is there");
     machine.set_up();
-    assert_eq!(
-        machine.calls(),
-        ["build onramp", "build onramp-kernel", "prepare"]
-    );
+    assert_eq!(machine.calls(), ["build onramp", "build onramp-kernel", "prepare"]);
 }
 
 #[test]
@@ -142,11 +113,7 @@ fn a_second_set_up_at_the_same_time_names_the_first_and_waits_for_it() {
 
     assert!(first.wait().expect("it ends").success());
     assert!(second.wait_with_output().expect("it ends").status.success());
-    let builds = machine
-        .calls()
-        .iter()
-        .filter(|call| *call == "build onramp")
-        .count();
+    let builds = machine.calls().iter().filter(|call| *call == "build onramp").count();
     assert_eq!(builds, 1, "the second set-up repeated the first one's work");
 }
 
@@ -158,19 +125,14 @@ fn without_a_network_one_message_says_so_and_the_next_run_goes_on() {
     let said = text(&output);
     assert!(!output.status.success());
     assert!(
-        said.contains("2/6")
-            && said.contains("Check the network")
-            && said.contains("Could not resolve host"),
+        said.contains("2/6") && said.contains("Check the network") && said.contains("Could not resolve host"),
         "{said}"
     );
 
     fs::remove_file(machine.path("offline")).expect("it is there");
     machine.forget_calls();
     machine.set_up();
-    assert_eq!(
-        machine.calls(),
-        ["fetch", "build onramp", "build onramp-kernel", "prepare"]
-    );
+    assert_eq!(machine.calls(), ["fetch", "build onramp", "build onramp-kernel", "prepare"]);
 }
 
 #[test]
@@ -178,10 +140,7 @@ fn a_compile_error_is_shown_and_a_full_disk_is_named() {
     let machine = Machine::good();
     machine.write("broken", "error[E0308]: mismatched types");
     let said = text(&machine.lab(&["setup"]));
-    assert!(
-        said.contains("Building onramp failed") && said.contains("error[E0308]: mismatched types"),
-        "{said}"
-    );
+    assert!(said.contains("Building onramp failed") && said.contains("error[E0308]: mismatched types"), "{said}");
     assert!(!said.contains("network"), "{said}");
 
     machine.write("broken", "error: No space left on device (os error 28)");
@@ -194,10 +153,7 @@ fn a_missing_notebook_is_named_before_anything_is_set_up() {
     let machine = Machine::good();
     let output = machine.lab(&["run", "notebooks/99-nothing.ipynb"]);
     assert!(!output.status.success());
-    assert!(
-        text(&output).contains("99-nothing.ipynb")
-            && text(&output).contains("notebooks/04-parallelism.ipynb")
-    );
+    assert!(text(&output).contains("99-nothing.ipynb") && text(&output).contains("notebooks/04-parallelism.ipynb"));
     assert!(!machine.path("target").exists());
 }
 
@@ -208,10 +164,7 @@ fn a_taken_port_leads_to_the_next_one() {
     let machine = Machine::good();
     let said = text(&machine.lab(&[]));
     assert!(said.contains("Port 8888 is taken"), "{said}");
-    assert!(
-        said.contains("jupyter lab") && said.contains("/lab/tree/04-parallelism.ipynb"),
-        "{said}"
-    );
+    assert!(said.contains("jupyter lab") && said.contains("/lab/tree/04-parallelism.ipynb"), "{said}");
     assert!(!said.contains("--ServerApp.port=8888"), "{said}");
 }
 
@@ -219,15 +172,7 @@ fn a_taken_port_leads_to_the_next_one() {
 fn outside_the_workspace_the_message_says_where_to_go() {
     let machine = Machine::good();
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
-    let output = machine
-        .command(&["doctor"])
-        .current_dir(elsewhere.path())
-        .output()
-        .expect("it starts");
+    let output = machine.command(&["doctor"]).current_dir(elsewhere.path()).output().expect("it starts");
     assert!(!output.status.success());
-    assert!(
-        text(&output).contains("change into the folder that you cloned"),
-        "{}",
-        text(&output)
-    );
+    assert!(text(&output).contains("change into the folder that you cloned"), "{}", text(&output));
 }
