@@ -1,5 +1,5 @@
 use onramp::prelude::*;
-use onramp::training::{Gradients, Sgd, keep_large_blocks};
+use onramp::training::{Gradients, Sgd};
 use std::time::Instant;
 fn faults() -> i64 {
     unsafe {
@@ -9,7 +9,6 @@ fn faults() -> i64 {
     }
 }
 fn main() -> Result<(), Error> {
-    keep_large_blocks();
     let rows: usize = std::env::args().nth(1).unwrap().parse().unwrap();
     let data = Teacher::new(2 * rows).generate()?;
     for p in [1usize, 2, 1, 2] {

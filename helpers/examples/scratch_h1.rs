@@ -85,6 +85,13 @@ fn main() -> Result<(), Error> {
                 println!("{} {:.3} {:.3}", e.step, e.held_out.loss, e.held_out.accuracy);
             }
         }
+        "b64" => {
+            let run = DataParallel::new(Mlp::new(256)).workers([1, 2]).rows_per_worker([64]).run(&guess)?;
+            println!("{:?}\n{:?}", run.baselines[0].one_thread.samples, run.baselines[0].best_process.samples);
+            for p in &run.points {
+                println!("{} {:?} {:?}", p.workers, p.provenance, p.step_seconds.samples);
+            }
+        }
         _ => {}
     }
     Ok(())

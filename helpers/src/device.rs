@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::process;
 
 /// The place where a model and its data are kept and computed on.
 ///
@@ -37,7 +38,10 @@ impl Device {
     /// number answers.
     pub fn open(self) -> Result<candle_core::Device> {
         match self {
-            Self::Cpu => Ok(candle_core::Device::Cpu),
+            Self::Cpu => {
+                process::prepare();
+                Ok(candle_core::Device::Cpu)
+            }
             Self::Cuda { ordinal } if cfg!(feature = "cuda") => {
                 candle_core::Device::new_cuda(ordinal).map_err(|cause| {
                     Error::Device(format!(

@@ -25,6 +25,7 @@ pub mod machine;
 pub mod measure;
 pub mod model;
 pub mod prelude;
+mod process;
 pub mod published;
 pub mod training;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::display::Table;
 use crate::error::{Error, Result};
+use crate::process;
 
 /// What this process may use of the machine it runs on.
 ///
@@ -77,6 +78,7 @@ pub(crate) fn core_pool(slot: usize) -> Result<rayon::ThreadPool> {
 
 /// A pool of `threads` threads, each tied to a core of its own from `first_slot` on.
 pub(crate) fn threads_pool(threads: usize, first_slot: usize) -> Result<rayon::ThreadPool> {
+    process::prepare();
     let cores = cores();
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

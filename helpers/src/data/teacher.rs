@@ -6,13 +6,14 @@
 //! ReLU between them, says which class x belongs to. So there is a true answer for every row, any number of
 //! rows can be had, and a student network can learn them, but not at once.
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
+use crate::device::Device;
 use crate::error::{Error, Result};
 
 /// Independent numbers behind each row.
@@ -94,7 +95,7 @@ impl Network {
             lift: normals(&mut rng, LATENT, Teacher::COLUMNS, scale(LATENT))?,
             first: normals(&mut rng, Teacher::COLUMNS, HIDDEN, scale(Teacher::COLUMNS))?,
             second: normals(&mut rng, HIDDEN, Teacher::CLASSES, scale(HIDDEN))?,
-            offset: Tensor::zeros((1, Teacher::CLASSES), DType::F32, &Device::Cpu)?,
+            offset: Tensor::zeros((1, Teacher::CLASSES), DType::F32, &Device::Cpu.open()?)?,
         };
         let probe = network.rows(&normals(&mut rng, CHUNK, LATENT, 1.0)?)?;
         network.offset = network.scores(&probe)?.mean_keepdim(0)?;
@@ -114,5 +115,5 @@ impl Network {
 
 fn normals(rng: &mut ChaCha8Rng, rows: usize, columns: usize, scale: f32) -> Result<Tensor> {
     let values: Vec<f32> = (0..rows * columns).map(|_| scale * rng.sample::<f32, _>(StandardNormal)).collect();
-    Ok(Tensor::from_vec(values, (rows, columns), &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, (rows, columns), &Device::Cpu.open()?)?)
 }

@@ -20,7 +20,7 @@ use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
 use crate::measure::{Estimate, Provenance, interleaved};
 use crate::model::{Mlp, Network};
-use crate::training::{Gradients, Sgd, keep_large_blocks};
+use crate::training::{Gradients, Sgd};
 
 /// Small, so that hundreds of steps on the same rows don't drive the gradients towards zero.
 const LEARNING_RATE: f64 = 1e-3;
@@ -28,8 +28,9 @@ const LEARNING_RATE: f64 = 1e-3;
 const SAMPLE_SECONDS: f64 = 0.02;
 /// Most steps in one sample.
 const MOST_STEPS: f64 = 16.0;
-/// A sample on real workers begins with a step that does not count, unless steps take longer than this.
-const LONG_STEP_SECONDS: f64 = 0.04;
+/// A sample on real workers begins with a step that does not count, unless steps take longer than this: then
+/// what a fresh thread pays once is small beside it.
+const LONG_STEP_SECONDS: f64 = 0.25;
 const WARMUPS: usize = 1;
 /// Steps played for each sample of a replay.
 const REPLAYED_STEPS: usize = 16;
@@ -39,7 +40,6 @@ type Variant<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
 
 /// Times everything and assembles the result. `experiment` must have been checked and completed.
 pub(super) fn measure(experiment: DataParallel, prediction: &Prediction) -> Result<ScalingRun> {
-    keep_large_blocks();
     let machine = Machine::detect();
     let bench = Bench::new(&experiment, &machine)?;
     let pools = thread_counts(machine.physical_cores);

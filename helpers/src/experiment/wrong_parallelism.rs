@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::judgement::Prediction;
 use crate::model::{Mlp, Network};
-use crate::training::{Gradients, Sgd, evaluate, fits, keep_large_blocks};
+use crate::training::{Gradients, Sgd, evaluate, fits};
 
 /// Trains with several workers, once correctly and once with each [`Mistake`].
 ///
@@ -78,7 +78,6 @@ impl WrongParallelism {
     pub fn run(&self, prediction: &Prediction) -> Result<WrongParallelismRun> {
         let data = self.data.load(0)?;
         self.validate(&data.train)?;
-        keep_large_blocks();
         let right_and_wrong = std::iter::once(None).chain(self.mistakes.iter().copied().map(Some));
         let attempts = right_and_wrong.map(|mistake| self.attempt(mistake, &data)).collect::<Result<Vec<_>>>()?;
         Ok(WrongParallelismRun { experiment: self.clone(), prediction: prediction.clone(), attempts })

@@ -1,12 +1,10 @@
 //! Training on one worker: the loss, its gradients, the step, the loop and the evaluation.
 
-mod allocator;
 mod evaluation;
 mod gradients;
 mod sgd;
 mod train;
 
-pub use allocator::keep_large_blocks;
 pub use evaluation::{Evaluation, evaluate};
 pub use gradients::Gradients;
 pub use sgd::Sgd;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, Gradients, Sgd, evaluate, keep_large_blocks};
+use super::{Evaluation, Gradients, Sgd, evaluate};
 use crate::data::{Dataset, Source, Split};
 use crate::device::Device;
 use crate::display::{Table, significant};
@@ -139,7 +139,6 @@ impl Training {
     /// As for [`Training::run`].
     pub fn run_on(&self, data: &Split) -> Result<TrainingRun> {
         self.validate(&data.train)?;
-        keep_large_blocks();
         let descent = Sgd::new(self.learning_rate)?;
         let network = self.model.build(self.seed, &self.device)?;
         let mut order = RowOrder::new(data.train.rows(), self.rows_per_step, self.seed);

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use evcxr::{CommandContext, EvalContext};
 use jupyter_protocol::{
     DisplayData, ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount,
-    JupyterMessage, Media, ReplyStatus, Status, StreamContent,
+    JupyterMessage, Media, ReplyStatus, Status, StreamContent, Transient,
 };
 use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, Write};
@@ -306,7 +306,8 @@ fn media(data: Map<String, Value>) -> Option<Media> {
 
 fn result(data: Media, count: usize, request: &JupyterMessage) -> JupyterMessage {
     let execution_count = ExecutionCount::new(count);
-    ExecuteResult { execution_count, data, metadata: Map::new(), transient: None }.as_child_of(request)
+    ExecuteResult { execution_count, data, metadata: Map::new(), transient: Some(Transient::default()) }
+        .as_child_of(request)
 }
 
 /// The kernel's state from the first cell on.

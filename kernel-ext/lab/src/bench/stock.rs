@@ -1,8 +1,8 @@
 //! The peer: stock `evcxr_jupyter`, installed on demand below the target folder and given the same prebuilt library.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -74,14 +74,28 @@ fn compile(workspace: &Workspace, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives the stock kernel the workspace's lock file and, through a link, its target folder, so that it finds the
-/// helper library compiled.
+/// Gives the stock kernel the workspace's lock file and a copy of what is compiled, so that it finds the libraries.
+///
+/// The helper library itself is left out: stock evcxr compiles it as a dependency of the cell's crate, under the same
+/// file name as the workspace's own, which must not be overwritten.
 fn share_build(workspace: &Workspace, scratch: &Path) -> Result<()> {
     fs::create_dir_all(scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
     fs::copy(workspace.source("Cargo.lock"), scratch.join("Cargo.lock")).context("Cargo.lock cannot be copied")?;
-    let link = scratch.join("target");
-    if !link.exists() {
-        symlink(workspace.target(), &link).with_context(|| format!("{} cannot be made", link.display()))?;
+    for from in [workspace.target().join("debug"), workspace.artifacts()] {
+        let inside = from.strip_prefix(workspace.target()).context("artifacts lie below the target folder")?;
+        let to = scratch.join("target").join(inside);
+        if to.exists() || !from.exists() {
+            continue;
+        }
+        fs::create_dir_all(&to).with_context(|| format!("{} cannot be made", to.display()))?;
+        for part in ["deps", "build", ".fingerprint"] {
+            let copied = Command::new("cp").args(["-a", "--reflink=auto"]).arg(from.join(part)).arg(&to).status();
+            anyhow::ensure!(
+                copied.is_ok_and(|status| status.success()),
+                "{} cannot be copied",
+                from.join(part).display()
+            );
+        }
     }
     Ok(())
 }
