@@ -27,6 +27,14 @@ class ProtocolTests(jupyter_kernel_test.KernelTests):
     code_display_data = [{"code": PLAIN_DISPLAY % "bold", "mime": "text/html"}]
     code_generate_error = 'panic!("as asked");'
 
+    # What the kernel answers with an empty reply has no sample to check.
+    test_clear_output = None
+    test_completion = None
+    test_history = None
+    test_inspect = None
+    test_is_complete = None
+    test_pager = None
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -142,15 +150,25 @@ def test_a_failure_s_traceback_has_only_the_learner_s_frames(kernel):
     assert "evcxr" not in traceback and "rust_begin_unwind" not in traceback
 
 
-@pytest.mark.parametrize("ending", ['panic!("no");', "std::process::exit(3);", "std::process::abort();"])
+ENDINGS = {
+    'panic!("no");': "Panic",
+    '"x".parse::<usize>()?;': "UserError",
+    "std::process::exit(3);": "ProcessExit",
+    "std::process::abort();": "ProcessCrash",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_queued_cells_are_aborted_after_a_failure_and_the_next_one_runs(kernel, ending):
     sent = [kernel.execute(f"std::thread::sleep(std::time::Duration::from_millis(300)); {ending}")]
     sent += [kernel.execute('println!("must not run");') for _ in range(2)]
     replies = {}
     while len(replies) < len(sent):
         message = kernel.get_shell_msg(timeout=CELL_SECONDS)
-        replies[message["parent_header"]["msg_id"]] = message["content"]["status"]
-    assert [replies[identifier] for identifier in sent] == ["error", "aborted", "aborted"]
+        replies[message["parent_header"]["msg_id"]] = message["content"]
+    failure, *queued = [replies[identifier] for identifier in sent]
+    assert (failure["status"], failure["ename"]) == ("error", ENDINGS[ending])
+    assert [content["status"] for content in queued] == ["aborted", "aborted"]
     reply, messages = run(kernel, 'println!("alive");')
     assert reply["status"] == "ok" and printed(messages) == "alive\n"
 

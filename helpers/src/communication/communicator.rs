@@ -21,8 +21,8 @@ pub trait Communicator {
     /// Replaces `values` by those of the worker `root`.
     ///
     /// # Errors
-    /// [`crate::Error::Worker`] as for [`Communicator::all_reduce_sum`]; [`crate::Error::InvalidInput`] when there is no such
-    /// worker.
+    /// [`crate::Error::Worker`] as for [`Communicator::all_reduce_sum`]; [`crate::Error::InvalidInput`] when there
+    /// is no such worker.
     fn broadcast(&mut self, values: &mut [f32], root: usize) -> Result<()>;
 
     /// Waits until all workers have come this far.

@@ -54,7 +54,8 @@ impl Link {
     pub fn custom(name: &str, latency_seconds: f64, bytes_per_second: f64) -> Result<Self> {
         if !(latency_seconds.is_finite() && latency_seconds >= 0.0) {
             return Err(Error::invalid(format!(
-                "the link '{name}' has a latency of {latency_seconds} s; use 0 or more, such as 100e-6 for 100 microseconds"
+                "the link '{name}' has a latency of {latency_seconds} s; use 0 or more, such as 100e-6 for \
+                 100 microseconds"
             )));
         }
         if !(bytes_per_second.is_finite() && bytes_per_second > 0.0) {

@@ -99,6 +99,7 @@ impl fmt::Display for Synchronisation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PerVariable => write!(f, "one all-reduce per variable"),
+            Self::Buckets { bytes } if bytes % (1 << 20) == 0 => write!(f, "buckets of {} MiB", bytes >> 20),
             Self::Buckets { bytes } => write!(f, "buckets of {bytes} bytes"),
         }
     }

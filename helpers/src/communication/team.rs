@@ -162,8 +162,8 @@ impl Communicator for ThreadCommunicator {
                 let own = &mut values[transfer.elements.clone()];
                 if received.len() != own.len() {
                     return Err(Error::Worker(format!(
-                        "worker {rank} expected {} numbers of worker {} and got {}; all workers must sum tensors of the \
-                         same shape in the same order",
+                        "worker {rank} expected {} numbers of worker {} and got {}; all workers must sum tensors of \
+                         the same shape in the same order",
                         own.len(),
                         transfer.from,
                         received.len()
@@ -190,7 +190,8 @@ impl Communicator for ThreadCommunicator {
             let received = self.endpoint.receive(root)?;
             if received.len() != values.len() {
                 return Err(Error::Worker(format!(
-                    "worker {} expected {} numbers of worker {root} and got {}; all workers must broadcast the same length",
+                    "worker {} expected {} numbers of worker {root} and got {}; all workers must broadcast \
+                     the same length",
                     self.rank(),
                     values.len(),
                     received.len()

@@ -111,7 +111,8 @@ impl DataParallel {
     ///
     /// Steps of one worker are *measured*: alone on a core, with one thread, interleaved between the row counts.
     /// Up to one worker per core runs for real, as threads over a link slowed down to the asked one (*emulated*;
-    /// links too fast for that are left out). All worker counts above one are *replayed*: the measured steps, on a virtual
+    /// links too fast for that are left out, and so are further workers when a slow link would take all the time).
+    /// All worker counts above one are *replayed*: the measured steps, on a virtual
     /// clock, with each message of the all-reduce. Where both exist the result shows both.
     ///
     /// # Errors
@@ -160,8 +161,8 @@ impl DataParallel {
         self.synchronisation.validate()?;
         if !matches!(prediction.unit(), "times" | "%" | "rows") {
             return Err(Error::invalid(format!(
-                "the prediction is a {}, but this experiment answers how many times one worker's throughput (times(4.0)), \
-                 how efficient (percent(50.0)) or from how many rows on at least half (rows(500.0))",
+                "the prediction is a {}, but this experiment answers how many times one worker's throughput \
+                 (times(4.0)), how efficient (percent(50.0)) or from how many rows on at least half (rows(500.0))",
                 prediction.unit()
             )));
         }

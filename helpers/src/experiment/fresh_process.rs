@@ -85,7 +85,8 @@ fn program() -> Result<PathBuf> {
             return Ok(path);
         }
         return Err(Error::Worker(format!(
-            "there is no worker program at {}, where {PROGRAM_VARIABLE} says it is; run `cargo lab setup`, or unset the variable",
+            "there is no worker program at {}, where {PROGRAM_VARIABLE} says it is; run `cargo lab setup`, or unset \
+             the variable",
             path.display()
         )));
     }

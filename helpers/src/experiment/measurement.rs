@@ -30,7 +30,10 @@ const SAMPLE_SECONDS: f64 = 0.02;
 const MOST_STEPS: f64 = 16.0;
 /// A sample on real workers begins with a step that does not count, unless steps take longer than this: then
 /// what a fresh thread pays once is small beside it.
-const LONG_STEP_SECONDS: f64 = 0.25;
+const LONG_STEP_SECONDS: f64 = 0.1;
+/// Real workers are run as long as all of them together stay within about this time; on a slow link more of them
+/// add minutes and no insight.
+const EMULATION_SECONDS: f64 = 8.0;
 const WARMUPS: usize = 1;
 /// Steps played for each sample of a replay.
 const REPLAYED_STEPS: usize = 16;
@@ -41,17 +44,14 @@ type Variant<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
 /// Times everything and assembles the result. `experiment` must have been checked and completed.
 pub(super) fn measure(experiment: DataParallel, prediction: &Prediction) -> Result<ScalingRun> {
     let machine = Machine::detect();
-    let bench = Bench::new(&experiment, &machine)?;
     let pools = thread_counts(machine.physical_cores);
-    let emulated: Vec<usize> = match experiment.link.can_be_emulated() {
-        Ok(()) => experiment.workers.iter().copied().filter(|p| (2..=machine.physical_cores).contains(p)).collect(),
-        Err(_) => Vec::new(),
-    };
-
+    let alone = Bench::new(&experiment, 1)?;
     let mut sweeps = Vec::new();
     for (index, &rows) in experiment.rows_per_worker.iter().enumerate() {
-        sweeps.push(Sweep { index, rows, guess: bench.guess_seconds(index)?, steps: RefCell::new(Vec::new()) });
+        sweeps.push(Sweep { index, rows, guess: alone.guess_seconds(index)?, steps: RefCell::new(Vec::new()) });
     }
+    let emulated = emulated_workers(&experiment, &machine, &sweeps);
+    let bench = emulated.last().map_or(Ok(alone), |most| Bench::new(&experiment, *most))?;
     let thread_pools = pools.iter().map(|threads| machine::threads_pool(*threads, 0)).collect::<Result<Vec<_>>>()?;
     let mut variants: Vec<Variant<'_>> = Vec::new();
     for sweep in &sweeps {
@@ -114,7 +114,7 @@ pub(super) fn measure(experiment: DataParallel, prediction: &Prediction) -> Resu
 /// A worker's step is drawn from all measured steps: the mean of the repeat, times how far a random step was
 /// from the mean of its own repeat. So the noise that makes the others wait is the measured one, and slow
 /// moments of the whole machine stay in their repeat.
-pub(super) fn replayed_samples(replay: &Replay, workers: usize, steps: &[Vec<f64>], packing: f64) -> Vec<f64> {
+fn replayed_samples(replay: &Replay, workers: usize, steps: &[Vec<f64>], packing: f64) -> Vec<f64> {
     let mut random = ChaCha8Rng::seed_from_u64(workers as u64);
     let deviations: Vec<f64> = steps
         .iter()
@@ -144,7 +144,7 @@ struct Sweep {
     steps: RefCell<Vec<Vec<f64>>>,
 }
 
-/// The models and batches that are timed: one model for each core, one batch for each core and row count.
+/// The models and batches that are timed: one model for each worker, one batch for each worker and row count.
 struct Bench {
     networks: Vec<Network>,
     batches: Vec<Vec<Batch>>,
@@ -152,13 +152,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(experiment: &DataParallel, machine: &Machine) -> Result<Self> {
-        let most = experiment.workers.iter().copied().max().unwrap_or(1).min(machine.physical_cores).max(1);
+    fn new(experiment: &DataParallel, workers: usize) -> Result<Self> {
         let rows = experiment.rows_per_worker.iter().copied().max().unwrap_or(1);
-        let data = rows_for(&experiment.model, most * rows)?;
+        let data = rows_for(&experiment.model, workers * rows)?;
         let mut networks = Vec::new();
         let mut batches = Vec::new();
-        for worker in 0..most {
+        for worker in 0..workers {
             let network = experiment.model.build(0, &Device::Cpu)?;
             let own = |rows: &usize| data.batch_range(worker * rows, (worker + 1) * rows, network.device());
             batches.push(experiment.rows_per_worker.iter().map(own).collect::<Result<Vec<_>>>()?);
@@ -189,7 +188,7 @@ impl Bench {
     /// Seconds of a step of real workers: from when the last of them began to when the last had finished.
     fn team_step_seconds(&self, team: &Team, experiment: &DataParallel, sweep: &Sweep, workers: usize) -> Result<f64> {
         let guess = sweep.guess + experiment.communication_seconds(workers);
-        let (index, count, unrecorded) = (sweep.index, sample_steps(guess), usize::from(guess < LONG_STEP_SECONDS));
+        let (index, count, unrecorded) = (sweep.index, sample_steps(guess), unrecorded_steps(guess));
         let times = team.run(|mut worker| {
             let rank = worker.rank();
             let (network, batch) = (&self.networks[rank], &self.batches[rank][index]);
@@ -228,6 +227,33 @@ fn rows_for(model: &Mlp, rows: usize) -> Result<Dataset> {
     let features = (0..rows * model.columns()).map(|index| (index as f32).sin()).collect();
     let labels = (0..rows).map(|row| (row % model.classes()) as u32).collect();
     Dataset::new("waves", model.columns(), model.classes(), features, labels)
+}
+
+/// The numbers of workers that run for real: at most one for each core, the smaller ones first, as long as time allows.
+fn emulated_workers(experiment: &DataParallel, machine: &Machine, sweeps: &[Sweep]) -> Vec<usize> {
+    if experiment.link.can_be_emulated().is_err() {
+        return Vec::new();
+    }
+    let mut left = EMULATION_SECONDS;
+    let with_own_core = experiment.workers.iter().copied().filter(|p| (2..=machine.physical_cores).contains(p));
+    with_own_core
+        .enumerate()
+        .take_while(|(place, workers)| {
+            let round: f64 = sweeps
+                .iter()
+                .map(|sweep| sweep.guess + experiment.communication_seconds(*workers))
+                .map(|step| step * (sample_steps(step) + unrecorded_steps(step)) as f64)
+                .sum();
+            left -= round * (experiment.repeats + WARMUPS) as f64;
+            *place == 0 || left > 0.0
+        })
+        .map(|(_, workers)| workers)
+        .collect()
+}
+
+/// Steps at the beginning of a sample on real workers that don't count.
+fn unrecorded_steps(step_seconds: f64) -> usize {
+    usize::from(step_seconds < LONG_STEP_SECONDS)
 }
 
 /// Steps that make one sample when each takes this long.

@@ -32,16 +32,17 @@ impl Mistake {
         match self {
             Self::UnsortedVariables => {
                 "The all-reduce adds numbers by their place in the message. Where the workers pack their variables in \
-                 different orders, it adds weights of one layer to biases of another. All lengths still fit, so nothing complains; the workers' models \
-                 drift apart, and each learns from its own rows, disturbed by the others."
+                 different orders, it adds weights of one layer to biases of another. All lengths still fit, so nothing \
+                 complains; the workers' models drift apart, and each learns from its own rows, disturbed by the others."
             }
             Self::SumForMean => {
                 "The sum of p gradients is p times their mean, so every step is p times too long. A learning rate that \
                  suits one worker overshoots."
             }
             Self::UnshuffledShards => {
-                "Data that comes sorted by class gives each worker a few classes, one after the other. In each step the \
-                 workers together see only some classes, and the model forgets the others. The gradients are summed correctly."
+                "Data that comes sorted by class gives each worker a few classes, one after the other. In each step \
+                 the workers together see only some classes, and the model forgets the others. The gradients are summed \
+                 correctly."
             }
         }
     }

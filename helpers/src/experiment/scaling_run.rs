@@ -116,8 +116,8 @@ impl ScalingRun {
         found.retain(|point| (point.workers, point.rows_per_worker) == (workers, rows_per_worker));
         found.into_iter().min_by_key(|point| closeness(point.provenance)).ok_or_else(|| {
             Error::invalid(format!(
-                "{workers} workers with {rows_per_worker} rows each were not part of this run; it had {:?} workers and {:?} \
-                 rows",
+                "{workers} workers with {rows_per_worker} rows each were not part of this run; it had {:?} workers and \
+                 {:?} rows",
                 self.experiment.workers, self.experiment.rows_per_worker
             ))
         })
@@ -145,7 +145,8 @@ impl ScalingRun {
     }
 
     /// b* = (T - s0) C / (k P) for the most workers: from how many rows per worker on at least half of a step
-    /// should be computing. It comes from one worker's step times and the link alone, not from any run of several workers.
+    /// should be computing. It comes from one worker's step times and the link alone, not from any run of several
+    /// workers.
     ///
     /// # Errors
     /// [`Error::TooFewPoints`] for fewer than 3 row counts.

@@ -6,6 +6,9 @@ use crate::error::Result;
 use crate::figure::Figure;
 use crate::measure::{Estimate, Provenance};
 
+/// Below this, the real workers took so much longer than the replay says that a reader should know why.
+const TRUSTED_RATIO: f64 = 0.8;
+
 impl ScalingRun {
     /// Efficiency for each number of rows (down) and workers (across), with the two baselines.
     pub fn table(&self) -> Table {
@@ -14,7 +17,10 @@ impl ScalingRun {
         let mut columns = vec![
             "rows per worker".to_string(),
             "one thread, rows/s".to_string(),
-            format!("best process of 1 to {threads} threads, rows/s"),
+            match threads {
+                1 => "best process, rows/s".to_string(),
+                _ => format!("best process of 1 to {threads} threads, rows/s"),
+            },
         ];
         columns.extend(series.iter().map(|(workers, provenance)| {
             format!("{workers} workers, efficiency % {} {}", provenance.sign(), provenance.label())
@@ -26,7 +32,11 @@ impl ScalingRun {
             let mut cells = vec![
                 baseline.rows.to_string(),
                 baseline.one_thread.map(|seconds| rows / seconds).to_string(),
-                format!("{} ({} threads)", significant(rows / baseline.best_process.median), baseline.best_threads),
+                format!(
+                    "{} ({})",
+                    significant(rows / baseline.best_process.median),
+                    threads_text(baseline.best_threads)
+                ),
             ];
             cells.extend(series.iter().map(|(workers, provenance)| {
                 let point = self
@@ -149,15 +159,7 @@ impl ScalingRun {
                 cost.flops_per_second.map(|rate| 1e-9 * rate)
             ));
         }
-        let check = self.replay_check();
-        if let Some((workers, ..)) = check.last() {
-            let ratios = || check.iter().map(|(_, _, ratio)| ratio.median);
-            notes.push(format!(
-                "Replayed over emulated step time, where both exist (up to {workers} workers): {} to {}.",
-                significant(ratios().fold(f64::INFINITY, f64::min)),
-                significant(ratios().fold(0.0, f64::max))
-            ));
-        }
+        notes.extend(self.replay_note());
         if let Some(baseline) = self.baselines.last() {
             let rows = baseline.rows;
             notes.push(match self.workers_to_beat_one_process(rows) {
@@ -169,4 +171,26 @@ impl ScalingRun {
         }
         notes
     }
+
+    /// How the replay compares with the emulation, where both exist.
+    fn replay_note(&self) -> Option<String> {
+        let check = self.replay_check();
+        let (workers, ..) = check.last()?;
+        let ratios = || check.iter().map(|(_, _, ratio)| ratio.median);
+        let smallest = ratios().fold(f64::INFINITY, f64::min);
+        let mut note = format!(
+            "Replayed over emulated step time, where both exist (up to {workers} workers): {} to {}.",
+            significant(smallest),
+            significant(ratios().fold(0.0, f64::max))
+        );
+        if smallest < TRUSTED_RATIO {
+            note += " The real workers were slowed down by something that separate machines don't share, such as another \
+                     program on these cores; close it and run the cell again.";
+        }
+        Some(note)
+    }
+}
+
+fn threads_text(threads: usize) -> String {
+    if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") }
 }

@@ -147,8 +147,8 @@ impl TimeToLoss {
     /// Counts the steps, measures one worker's step, and replays it for more.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for zero workers, rows or seeds, a batch larger than the data, or a prediction that is not
-    /// in times; [`Error::NothingVaried`] when only one worker is asked for.
+    /// [`Error::InvalidInput`] for zero workers, rows or seeds, a batch larger than the data, or a prediction that is
+    /// not in times; [`Error::NothingVaried`] when only one worker is asked for.
     pub fn run(&self, prediction: &Prediction) -> Result<TimeToLossRun> {
         let experiment = self.completed(prediction)?;
         let mut data = experiment.data.load(0)?;
@@ -224,7 +224,8 @@ impl TimeToLoss {
     fn completed(&self, prediction: &Prediction) -> Result<Self> {
         if prediction.unit() != "times" {
             return Err(Error::invalid(format!(
-                "the prediction is in {}, but this experiment answers how many times as fast the loss is reached; use times(4.0)",
+                "the prediction is in {}, but this experiment answers how many times as fast the loss is \
+                 reached; use times(4.0)",
                 prediction.unit()
             )));
         }

@@ -210,8 +210,8 @@ impl TimeToLossRun {
     fn steps<'a>(&self, point: &'a LossPoint) -> Result<&'a Estimate> {
         point.steps.as_ref().ok_or_else(|| {
             Error::invalid(format!(
-                "{} of {} trainings with {} workers did not reach a loss of {} within {} steps, so there is no time to it; \
-                 use a higher .target_loss(..) or more .most_steps(..)",
+                "{} of {} trainings with {} workers did not reach a loss of {} within {} steps, so there is no time to \
+                 it; use a higher .target_loss(..) or more .most_steps(..)",
                 point.missed,
                 self.experiment.seeds,
                 point.workers,

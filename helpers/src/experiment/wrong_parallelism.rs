@@ -166,8 +166,8 @@ impl WrongParallelism {
         let share = data.rows() / self.workers;
         if self.rows_per_worker > share {
             return Err(Error::invalid(format!(
-                "a batch of {} rows is larger than a worker's share of the data: {share} of {} rows; use fewer rows per \
-                 worker or fewer workers",
+                "a batch of {} rows is larger than a worker's share of the data: {share} of {} rows; use fewer rows \
+                 per worker or fewer workers",
                 self.rows_per_worker,
                 data.rows()
             )));

@@ -184,7 +184,8 @@ impl Training {
         }
         if self.rows_per_step > data.rows() {
             return Err(Error::invalid(format!(
-                "a step of {} rows is larger than the data: {} rows to learn from; use fewer rows per step or more data",
+                "a step of {} rows is larger than the data: {} rows to learn from; use fewer rows per step or more \
+                 data",
                 self.rows_per_step,
                 data.rows()
             )));
@@ -256,8 +257,8 @@ impl TrainingRun {
 pub(crate) fn fits(model: Mlp, data: &Dataset) -> Result<()> {
     if model.columns() != data.columns() || model.classes() < data.classes() {
         return Err(Error::invalid(format!(
-            "the model takes {} inputs and tells {} classes apart, but the data set '{}' has {} columns and {} classes; \
-             build it with .inputs({}).outputs({})",
+            "the model takes {} inputs and tells {} classes apart, but the data set '{}' has {} columns and {} \
+             classes; build it with .inputs({}).outputs({})",
             model.columns(),
             model.classes(),
             data.name(),

@@ -10,6 +10,7 @@ mod link;
 mod mistakes;
 mod pytorch;
 mod replay;
+mod scaling_run;
 mod team;
 
 use onramp::prelude::*;
