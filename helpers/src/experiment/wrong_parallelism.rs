@@ -73,9 +73,17 @@ impl WrongParallelism {
     /// Runs the right way and each mistake.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for zero rows or steps, or more rows than a worker's share of the data;
+    /// [`Error::InvalidInput`] for zero rows or steps, more rows than a worker's share of the data, or a prediction that
+    /// is not a choice;
     /// [`Error::NothingVaried`] for less than two workers or no mistake; [`Error::Data`] when the digits can't be read.
     pub fn run(&self, prediction: &Prediction) -> Result<WrongParallelismRun> {
+        if prediction.unit() != "choice" {
+            return Err(Error::invalid(format!(
+                "the prediction is in {}, but this experiment answers which mistake ends with the lowest accuracy; use \
+                 choice(\"sum for mean\", [\"unsorted variables\", \"sum for mean\", \"unshuffled shards\"])",
+                prediction.unit()
+            )));
+        }
         let data = self.data.load(0)?;
         self.validate(&data.train)?;
         let right_and_wrong = std::iter::once(None).chain(self.mistakes.iter().copied().map(Some));

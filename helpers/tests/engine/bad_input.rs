@@ -88,6 +88,10 @@ fn impossible_mistakes_are_refused() {
         (complaint(base().mistakes([]).run(&guess)), "0 mistakes"),
         (complaint(base().rows_per_worker(400).run(&guess)), "larger than a worker's share of the data: 359 of 1438"),
         (complaint(base().steps(0).run(&guess)), "steps is 0"),
+        (
+            complaint(base().run(&super::guess())),
+            "the prediction is in times, but this experiment answers which mistake",
+        ),
     ];
     for (text, expected) in cases {
         assert!(text.contains(expected), "expected \"{expected}\" in: {text}");
