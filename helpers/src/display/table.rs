@@ -71,7 +71,8 @@ impl Table {
         let head = line("th", &|column| self.columns[column].clone());
         let body: String =
             (0..self.rows.len()).map(|row| line("td", &|column| self.cell(row, column).to_owned())).collect();
-        let notes: String = self.notes.iter().map(|note| format!("<p>{}</p>", escape(note))).collect();
+        let notes: String =
+            self.notes.iter().map(|note| format!("<p style=\"margin:2px 12px\">{}</p>", escape(note))).collect();
         format!(
             "<div class=\"onramp-table\" style=\"overflow-x:auto\"><table style=\"border-collapse:collapse\">\
              <caption style=\"text-align:left;font-weight:bold;padding:4px 12px\">{}</caption>\

@@ -6,7 +6,7 @@ use plotly::{Configuration, Layout, Plot, Scatter};
 use serde_json::Value;
 
 use super::data::{Figure, Line, Mark, Points};
-use super::style::{GRID, HEIGHT, TEXT, colour, marker};
+use super::style::{GRID, HEIGHT, TEXT, colour, marker, marker_size};
 use crate::display::chosen;
 
 /// Nothing behind the figure, so that the page's own background, light or dark, shows.
@@ -40,7 +40,7 @@ fn dots(figure: &Figure, points: &Points) -> Box<Scatter<f64, f64>> {
         .marker(
             Marker::new()
                 .symbol(marker(points.provenance))
-                .size(10)
+                .size(marker_size(points.provenance))
                 .color(colour)
                 .line(Stroke::new().width(2.0).color(colour)),
         )

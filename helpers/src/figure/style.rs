@@ -22,6 +22,11 @@ pub(super) fn colour(series: usize) -> &'static str {
     PALETTE[series % PALETTE.len()]
 }
 
+/// Diameter of a marker in pixels. Open circles are wider, so that they show around a replayed point at the same place.
+pub(super) fn marker_size(provenance: Provenance) -> usize {
+    if provenance == Provenance::Emulated { 15 } else { 10 }
+}
+
 /// Filled circle: measured; open circle: emulated; diamond: replayed; cross: published.
 pub(super) fn marker(provenance: Provenance) -> MarkerSymbol {
     match provenance {

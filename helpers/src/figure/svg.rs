@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::axis::{Axis, ticks};
 use super::data::{Figure, Points};
-use super::style::{GRID, HEIGHT, TEXT, colour};
+use super::style::{GRID, HEIGHT, TEXT, colour, marker_size};
 use crate::display::{chosen, escape};
 use crate::measure::Provenance;
 
@@ -15,7 +15,6 @@ const TOP: f64 = 56.0;
 /// Below the plotting area: tick labels, the axis label, and a line for each entry of the legend.
 const BOTTOM: f64 = 56.0;
 const LEGEND_LINE: f64 = 18.0;
-const MARKER: f64 = 5.0;
 
 /// The picture as an `svg` element that scales with its column.
 pub(super) fn draw(figure: &Figure) -> String {
@@ -138,12 +137,13 @@ impl Paper {
 
 /// The same four markers as the interactive figure.
 fn marker(svg: &mut String, x: f64, y: f64, provenance: Provenance, colour: &str) {
-    let (left, right, up, down) = (x - MARKER, x + MARKER, y - MARKER, y + MARKER);
+    let radius = marker_size(provenance) as f64 / 2.0;
+    let (left, right, up, down) = (x - radius, x + radius, y - radius, y + radius);
     let _ = match provenance {
-        Provenance::Measured => write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{MARKER}\" fill=\"{colour}\"/>"),
+        Provenance::Measured => write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>"),
         Provenance::Emulated => write!(
             svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{MARKER}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
         ),
         Provenance::Replayed => write!(
             svg,

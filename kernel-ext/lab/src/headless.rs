@@ -119,6 +119,7 @@ fn find(workspace: &Workspace, path: &Path) -> Result<PathBuf> {
 fn explanation(cell: Option<u32>, source: &str, ename: &str, evalue: &str) -> String {
     let place = cell.map(|number| format!("code cell {number}")).unwrap_or_else(|| "outside any cell".to_owned());
     let indent = |text: &str| text.lines().map(|line| format!("      | {line}")).collect::<Vec<_>>().join("\n");
+    let evalue = evalue.replace('\n', "\n      ");
     format!("      {place}\n{}\n      {ename}: {evalue}", indent(source))
 }
 
@@ -148,6 +149,12 @@ mod tests {
     fn a_failure_is_explained_with_cell_name_and_value() {
         let text = explanation(Some(3), "assert_eq!(1, 2);\n// end", "Panic", "left != right");
         assert_eq!(text, "      code cell 3\n      | assert_eq!(1, 2);\n      | // end\n      Panic: left != right");
+    }
+
+    #[test]
+    fn every_line_of_an_error_s_text_is_indented() {
+        let text = explanation(Some(1), "x", "Panic", "assertion failed\n  left: 2");
+        assert!(text.ends_with("      Panic: assertion failed\n        left: 2"), "{text}");
     }
 
     #[test]

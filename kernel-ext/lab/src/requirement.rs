@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 pub const JUPYTER_PORT: u16 = 8888;
 
 /// Space for the first build: artifacts, template, caches of cargo and pip.
-const FIRST_BUILD_BYTES: u64 = 12 << 30;
+const FIRST_BUILD_BYTES: u64 = 8 << 30;
 /// Space for working once everything is built.
 const LATER_BYTES: u64 = 2 << 30;
 
