@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::process::{Log, Stream, clean_command, run_by_line};
+use crate::process::{Log, Stream, cargo, run_by_line};
 use crate::progress::Progress;
 use crate::workspace::Workspace;
 
@@ -38,8 +38,7 @@ pub fn build(workspace: &Workspace, package: &str, extra: &[&str], progress: &mu
     progress.working_on("counting crates");
     progress.set_total(package_count(workspace, package));
 
-    let mut command = clean_command("cargo");
-    command.current_dir(workspace.root());
+    let mut command = cargo(workspace);
     command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--package", package]).args(extra);
 
     let mut built = Built::default();
@@ -76,8 +75,8 @@ pub fn build(workspace: &Workspace, package: &str, extra: &[&str], progress: &mu
 /// When a registry cannot be reached or the lock file does not fit the manifests.
 pub fn fetch(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
     let mut log = Log::create(&workspace.lab().join("logs/downloads.log"))?;
-    let mut command = clean_command("cargo");
-    command.current_dir(workspace.root()).args(["fetch", "--locked", "--target", "host-tuple"]);
+    let mut command = cargo(workspace);
+    command.args(["fetch", "--locked", "--target", "host-tuple"]);
     let mut downloaded = 0;
     let status = run_by_line(&mut command, |_, line| {
         log.line(line);
@@ -117,8 +116,8 @@ fn activity(line: &str) -> Activity<'_> {
 
 /// How many packages a build of `package` takes; zero when cargo cannot say, which only costs the bar its length.
 fn package_count(workspace: &Workspace, package: &str) -> u64 {
-    let mut command = clean_command("cargo");
-    command.current_dir(workspace.root()).stdin(Stdio::null());
+    let mut command = cargo(workspace);
+    command.stdin(Stdio::null());
     command.args([
         "tree",
         "--locked",

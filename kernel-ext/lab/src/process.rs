@@ -10,6 +10,8 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::workspace::Workspace;
+
 /// Variables that a caller may have set for other projects and that would change where or how this one is built.
 const FOREIGN: [&str; 15] = [
     "CARGO",
@@ -58,6 +60,16 @@ pub fn clean_command(program: impl AsRef<std::ffi::OsStr>) -> Command {
             _ => command.env_remove("LD_LIBRARY_PATH"),
         };
     }
+    command
+}
+
+/// A cargo of this workspace.
+///
+/// It never sees `CI`: crates of rust-analyzer read that variable while they compile, so that a build with it and one
+/// without would each compile them anew.
+pub fn cargo(workspace: &Workspace) -> Command {
+    let mut command = clean_command("cargo");
+    command.current_dir(workspace.root()).env_remove("CI");
     command
 }
 

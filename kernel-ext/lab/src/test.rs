@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{Stream, clean_command, run_by_line};
+use crate::process::{Stream, cargo, clean_command, run_by_line};
 use crate::python::venv_command;
 use crate::setup;
 use crate::tally::Tally;
@@ -118,8 +118,8 @@ fn format(workspace: &Workspace) -> Result<Outcome> {
         }
         return Ok(Outcome { tally: Tally::SKIPPED, skipped: vec![reason.to_owned()] });
     }
-    let mut command = clean_command("cargo");
-    let (tally, success) = watch(command.current_dir(workspace.root()).args(["fmt", "--all", "--check"]))?;
+    let mut command = cargo(workspace);
+    let (tally, success) = watch(command.args(["fmt", "--all", "--check"]))?;
     debug_assert_eq!(tally, Tally::default());
     if !success {
         bail!("the formatting differs: run `cargo fmt`");
@@ -129,8 +129,8 @@ fn format(workspace: &Workspace) -> Result<Outcome> {
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<Outcome> {
-    let mut command = clean_command("cargo");
-    command.current_dir(workspace.root()).args(["test", "--locked", "--no-fail-fast"]).args(arguments);
+    let mut command = cargo(workspace);
+    command.args(["test", "--locked", "--no-fail-fast"]).args(arguments);
     let (mut tally, success) = watch(&mut command)?;
     if !success && tally.failed == 0 {
         // The tests did not compile, or a test program crashed: no closing line speaks of that.
