@@ -37,6 +37,22 @@ CASES = {
     ),
     "no_newline_before_panic": Case('print!("half a line"); panic!("stop");', "Panic", "stop", "half a line"),
     "no_newline_before_exit": Case('print!("half a line"); std::process::exit(4);', "ProcessExit", "4", "half a line"),
+    "no_newline_before_abort": Case(
+        'print!("half a line"); std::process::abort();', "ProcessCrash", "", "half a line"
+    ),
+    "no_newline_before_a_segmentation_fault": Case(
+        'print!("half a line"); unsafe { std::ptr::null::<u8>().read_volatile() };',
+        "ProcessCrash",
+        "memory that is not its own",
+        "half a line",
+    ),
+    "stack_overflow": Case(
+        "fn deeper(depth: u64) -> u64 { std::hint::black_box(deeper(std::hint::black_box(depth + 1)) + 1) }\n"
+        'println!("before"); println!("{}", deeper(0));',
+        "ProcessCrash",
+        "stack",
+        "before",
+    ),
     "child_left_behind": Case(
         'println!("before");\n'
         'let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();\n'

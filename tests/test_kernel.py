@@ -194,6 +194,20 @@ def test_an_interrupt_ends_a_cell(kernel, manager):
     assert run(kernel, "1 + 1")[0]["status"] == "ok"
 
 
+def test_an_interrupt_stops_the_compiler_and_keeps_the_variables(kernel, manager):
+    run(kernel, "let kept = 7;")
+    # The compiler computes this constant, which takes it minutes.
+    endless = "{ let mut i = 0u64; while i < 100_000_000_000 { i += 1; } i }"
+    kernel.execute(f"#[allow(long_running_const_eval)] const ENDLESS: u64 = {endless}; println!(\"{{ENDLESS}}\");")
+    time.sleep(4)
+    manager.interrupt_kernel()
+    reply = kernel.get_shell_msg(timeout=CELL_SECONDS)["content"]
+    assert (reply["status"], reply["ename"]) == ("error", "Interrupted")
+    assert "nothing ran" in reply["evalue"]
+    reply, messages = run(kernel, 'println!("{kept}");')
+    assert reply["status"] == "ok" and printed(messages) == "7\n"
+
+
 def test_a_restart_forgets_the_variables_and_counts_from_one():
     manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=60, cwd=str(NOTEBOOKS))
     try:

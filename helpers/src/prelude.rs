@@ -13,7 +13,7 @@ pub use crate::figure::Figure;
 pub use crate::judgement::{
     Answer, Claim, Passed, Prediction, Reveal, Verdict, check, choice, percent, predict, rows, seconds, times,
 };
-pub use crate::law::{Fit, HalfEfficiency, Law, Point, StraightLine};
+pub use crate::law::{Fit, HalfEfficiency, Law, Point};
 pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::Mlp;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scaling_run::Baseline;
 use crate::error::{Error, Result};
+use crate::law::weighted_line;
 use crate::measure::Estimate;
 use crate::model::Mlp;
 
@@ -56,7 +57,7 @@ impl StepCost {
             .map(|repeat| {
                 let points: Vec<(f64, f64)> =
                     rows.iter().zip(&step_seconds).map(|(rows, steps)| (*rows as f64, steps[repeat])).collect();
-                relative_line(&points)
+                step_line(&points)
             })
             .collect();
         let flops_per_row = model.flops_per_row();
@@ -116,34 +117,48 @@ impl StepCost {
     }
 }
 
-/// Intercept and slope of the line with the smallest relative distances from the points (x, y), y above 0. The
-/// intercept is not below 0: a step can't have a negative fixed part.
-fn relative_line(points: &[(f64, f64)]) -> (f64, f64) {
-    // With u = 1/y and v = x/y the relative distances are those of a u + c v from 1.
-    let (mut uu, mut uv, mut vv, mut u1, mut v1) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for (x, y) in points {
-        let (u, v) = (1.0 / y, x / y);
-        uu += u * u;
-        uv += u * v;
-        vv += v * v;
-        u1 += u;
-        v1 += v;
+/// Intercept and slope of the line with the smallest relative distances from the points (rows, seconds). A step can't
+/// have a negative fixed part: where the line says so, it goes through 0.
+fn step_line(points: &[(f64, f64)]) -> (f64, f64) {
+    let (intercept, slope) = weighted_line(points.iter().copied());
+    if intercept >= 0.0 && slope > 0.0 {
+        return (intercept, slope);
     }
-    let determinant = uu * vv - uv * uv;
-    let intercept = (u1 * vv - v1 * uv) / determinant;
-    let slope = (v1 * uu - u1 * uv) / determinant;
-    if intercept >= 0.0 && slope > 0.0 { (intercept, slope) } else { (0.0, v1 / vv) }
+    let (ratio, ratio_squared) = points.iter().fold((0.0, 0.0), |(sum, squares), (rows, seconds)| {
+        let ratio = rows / seconds;
+        (sum + ratio, squares + ratio * ratio)
+    });
+    (0.0, ratio / ratio_squared)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::relative_line;
+    use super::step_line;
 
     #[test]
     fn a_line_is_found_again() {
         let points: Vec<(f64, f64)> = [8.0, 32.0, 128.0, 512.0].iter().map(|x| (*x, 4e-4 + 2e-5 * x)).collect();
-        let (intercept, slope) = relative_line(&points);
+        let (intercept, slope) = step_line(&points);
         assert!((intercept / 4e-4 - 1.0).abs() < 1e-9);
         assert!((slope / 2e-5 - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_fixed_part_below_zero_becomes_a_line_through_the_origin() {
+        let points = [(8.0, 1e-4), (32.0, 5e-4), (128.0, 2.2e-3)];
+        let (intercept, slope) = step_line(&points);
+        assert_eq!(intercept, 0.0);
+        // Minimises the sum of (slope x / y - 1)^2.
+        let cost = |slope: f64| points.iter().map(|(x, y)| (slope * x / y - 1.0).powi(2)).sum::<f64>();
+        assert!(cost(slope) < cost(1.001 * slope) && cost(slope) < cost(0.999 * slope));
+    }
+
+    /// SciPy 1.17, as in the tests of the law: `curve_fit(lambda b, s0, c: s0 + c * b, rows, times, sigma=times)`.
+    #[test]
+    fn distances_are_relative() {
+        let points = [(8.0, 0.00057), (32.0, 0.00104), (128.0, 0.0031), (512.0, 0.0107)];
+        let (intercept, slope) = step_line(&points);
+        assert!((intercept / 4.040_341_53e-4 - 1.0).abs() < 1e-6, "{intercept}");
+        assert!((slope / 2.040_651_96e-5 - 1.0).abs() < 1e-6, "{slope}");
     }
 }

@@ -4,9 +4,8 @@ use super::Point;
 use crate::display::{chosen, significant};
 
 /// How far a point may lie from the curve, as a share, before the law is said not to hold there. A point whose
-/// interval is wider than that is judged by its interval. Step times on a machine that does other things as well easily differ
-/// by a tenth; a law that is a fifth off is missing something.
-pub const TOLERANCE: f64 = 0.20;
+/// interval is wider than that is judged by its interval.
+pub const TOLERANCE: f64 = 0.10;
 
 /// True when the curve lies outside the point's interval and further than [`TOLERANCE`] from its median.
 pub(super) fn disagrees(point: &Point, curve: f64) -> bool {

@@ -57,7 +57,7 @@ pub fn fit(law: &dyn Law, points: &[Point]) -> Result<Fit, Error> {
 }
 
 /// Intercept and slope of the straight line through `(x, y)` that minimises relative distances (weights 1/y²).
-pub(super) fn weighted_line(points: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
+pub(crate) fn weighted_line(points: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
     let (mut w, mut wx, mut wy, mut wxx, mut wxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for (x, y) in points {
         let weight = 1.0 / (y * y);

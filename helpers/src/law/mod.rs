@@ -3,13 +3,11 @@
 //! - [`Law`]: a formula with parameters; [`fit`] finds them and their 95 % intervals
 //! - [`Fit`]: the result, which also says when the law does *not* hold
 //! - [`HalfEfficiency`]: efficiency against rows per worker, `e(b) = (b + b0) / (b + b0 + bT)`
-//! - [`StraightLine`]: step time against rows, `t(b) = s0 + b / r`
 
 mod agreement;
 mod fit;
 mod half_efficiency;
 mod least_squares;
-mod straight_line;
 mod uncertainty;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +16,7 @@ pub use agreement::TOLERANCE;
 pub use fit::{Fit, Parameter, Predicted};
 pub use half_efficiency::HalfEfficiency;
 pub use least_squares::fit;
-pub use straight_line::StraightLine;
+pub(crate) use least_squares::weighted_line;
 
 use crate::measure::{Estimate, Provenance};
 

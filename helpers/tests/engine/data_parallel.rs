@@ -58,13 +58,21 @@ fn efficiency_grows_with_the_rows_and_shrinks_with_the_workers() {
         };
         run.points.iter().find(same).unwrap().efficiency.median
     };
-    assert!(efficiency(8, 8) < efficiency(8, 512));
+    assert!(efficiency(8, 8) < efficiency(8, 64) && efficiency(8, 64) < efficiency(8, 512), "{}", run.table());
     for rows in [8, 64, 128, 512] {
         assert!(efficiency(8, rows) < efficiency(2, rows), "{rows} rows");
     }
     let table = run.table().to_string();
     assert!(table.contains("replayed") && table.contains("one thread"), "{table}");
     assert!(run.figure().is_ok() && run.throughput_figure().is_ok());
+}
+
+#[test]
+fn half_efficiency_is_where_one_worker_and_the_link_put_it() {
+    // The prediction knows one worker's steps and the link; the fit knows the steps of eight workers.
+    let fit = small_run().fit(HalfEfficiency).unwrap();
+    let apart = fit.derived("b*").unwrap().factor().unwrap();
+    assert!(apart < 3.0, "{fit}");
 }
 
 #[test]

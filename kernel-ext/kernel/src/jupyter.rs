@@ -2,7 +2,9 @@
 //!
 //! Everything but running cells is answered here, at once; cells go to the [`Evaluator`]'s thread in order.
 
-use crate::evaluator::{Cell, Evaluator, Interrupter};
+use crate::evaluator::Evaluator;
+use crate::running::Interrupter;
+use crate::session::Cell;
 use crate::state_folder::StateFolder;
 use anyhow::{Context, Result};
 use jupyter_protocol::{

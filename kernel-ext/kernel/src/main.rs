@@ -4,7 +4,7 @@
 //!
 //! | part | started by | file |
 //! |---|---|---|
-//! | kernel: Jupyter's messages | Jupyter | `jupyter.rs`, `evaluator.rs` |
+//! | kernel: Jupyter's messages | Jupyter | `jupyter.rs`, `session.rs`, `running.rs`, `evaluator.rs` |
 //! | relay: stands between evcxr and the process that runs cells | evcxr | `relay/` |
 //! | runtime: loads and runs the compiled cells | the relay | `runtime.rs` |
 //! | stand-ins for cargo, rustc and rustup: answer from what was recorded | evcxr, rust-analyzer | `stand_in/` |
@@ -19,7 +19,9 @@ mod jupyter;
 mod local_deps;
 mod prepare;
 mod relay;
+mod running;
 mod runtime;
+mod session;
 mod stand_in;
 mod state_folder;
 

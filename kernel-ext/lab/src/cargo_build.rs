@@ -1,7 +1,7 @@
 //! Builds a package with cargo and shows how many crates are done.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -74,22 +74,39 @@ pub fn build(workspace: &Workspace, package: &str, extra: &[&str], progress: &mu
 /// # Errors
 /// When a registry cannot be reached or the lock file does not fit the manifests.
 pub fn fetch(workspace: &Workspace, progress: &mut Progress) -> Result<()> {
-    let mut log = Log::create(&workspace.lab().join("logs/downloads.log"))?;
-    let mut command = cargo(workspace);
-    command.args(["fetch", "--locked", "--target", "host-tuple"]);
-    let mut downloaded = 0;
-    let status = run_by_line(&mut command, |_, line| {
+    watch(
+        workspace,
+        "Downloading the Rust crates",
+        "downloads",
+        "Downloaded",
+        cargo(workspace).args(["fetch", "--locked", "--target", "host-tuple"]),
+        progress,
+    )
+}
+
+/// Runs a cargo whose steps are the lines that begin with `verb`, and keeps what it says in a log of this name.
+///
+/// # Errors
+/// When cargo cannot be started or fails; the message begins with `task` and holds the end of the log.
+pub fn watch(
+    workspace: &Workspace,
+    task: &str,
+    log: &str,
+    verb: &str,
+    command: &mut Command,
+    progress: &mut Progress,
+) -> Result<()> {
+    let mut log = Log::create(&workspace.lab().join(format!("logs/{log}.log")))?;
+    let mut done = 0;
+    let status = run_by_line(command, |_, line| {
         log.line(line);
-        if let Some(name) = line.trim_start().strip_prefix("Downloaded ") {
-            downloaded += 1;
-            progress.set_done(downloaded);
-            progress.working_on(name);
+        if let Some(name) = line.trim_start().strip_prefix(verb) {
+            done += 1;
+            progress.set_done(done);
+            progress.working_on(name.trim_start());
         }
     })?;
-    if !status.success() {
-        return Err(log.failure("Downloading the Rust crates", status));
-    }
-    Ok(())
+    if status.success() { Ok(()) } else { Err(log.failure(task, status)) }
 }
 
 /// What a line of cargo's says about its work.

@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::process::{Log, clean_command, run_by_line};
+use crate::cargo_build::watch;
+use crate::process::clean_command;
 use crate::progress::Progress;
 use crate::stamp::write_atomically;
 use crate::workspace::Workspace;
@@ -45,7 +46,6 @@ pub fn install(workspace: &Workspace) -> Result<PathBuf> {
 fn compile(workspace: &Workspace, root: &Path) -> Result<()> {
     let mut progress = Progress::new("stock evcxr_jupyter, once");
     let outside = tempfile::tempdir().context("no temporary folder can be made")?;
-    let mut log = Log::create(&workspace.lab().join("logs/stock.log"))?;
     let mut command = clean_command("cargo");
     command
         .current_dir(outside.path())
@@ -55,18 +55,10 @@ fn compile(workspace: &Workspace, root: &Path) -> Result<()> {
     if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
         command.env("RUSTUP_TOOLCHAIN", toolchain);
     }
-    let mut compiled = 0;
-    let status = run_by_line(&mut command, |_, line| {
-        log.line(line);
-        if let Some(name) = line.trim_start().strip_prefix("Compiling ") {
-            compiled += 1;
-            progress.set_done(compiled);
-            progress.working_on(name);
-        }
-    })?;
-    if !status.success() {
+    let task = "Installing stock evcxr_jupyter";
+    if let Err(error) = watch(workspace, task, "stock", "Compiling", &mut command, &mut progress) {
         progress.abandon();
-        return Err(log.failure("Installing stock evcxr_jupyter", status));
+        return Err(error);
     }
     progress.finish();
     // The build's leftovers are ten times the program's size.

@@ -1,0 +1,169 @@
+//! What the relay tells of the cell that runs, passed on to Jupyter while it happens; and the way to stop it.
+
+use crate::events::{Command, Event, Exit, Panic, UserError};
+use crate::jupyter::Outbox;
+use crate::stand_in::COMPILER_PID;
+use jupyter_protocol::{DisplayData, ExecuteResult, ExecutionCount, JupyterMessage, Media, StreamContent, Transient};
+use serde_json::{Map, Value};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// What is known of the cell that runs.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// The message that asked for it; none before the first cell.
+    pub request: Option<JupyterMessage>,
+    /// Its execution count.
+    pub count: usize,
+    /// Panics of its main thread, as reported, caught or not.
+    pub panics: Vec<Panic>,
+    /// Whether a panic ended it.
+    pub by_panic: bool,
+    /// The error that left it through `?`.
+    pub by_error: Option<UserError>,
+    /// How the process ended that ran it.
+    pub exit: Option<Exit>,
+    /// The highest [`Command::Sync`] that was answered.
+    pub synced: u64,
+    /// Text that the warm-up printed, shown when it fails.
+    pub before: String,
+}
+
+/// What the evaluator's thread, the one that listens to relays, and the one that interrupts share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The cell that runs, or the last one.
+    pub running: Mutex<Running>,
+    /// Notified when [`Running::synced`] grows.
+    pub synced: Condvar,
+    /// The relay of the moment.
+    pub relay: Mutex<Option<UnixStream>>,
+    /// Whether evcxr is compiling or running a cell.
+    pub busy: AtomicBool,
+    /// Whether that was asked to stop.
+    pub interrupted: AtomicBool,
+    /// The kernel's own folder.
+    pub folder: PathBuf,
+}
+
+impl Shared {
+    /// The cell that runs, locked.
+    pub fn running(&self) -> MutexGuard<'_, Running> {
+        // A thread that panicked left a whole value: nothing here is changed in steps.
+        self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Sends a command to the relay of the moment, if there is one.
+    pub fn tell_relay(&self, command: Command) {
+        let mut relay = self.relay.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let (Some(stream), Ok(mut line)) = (relay.as_mut(), serde_json::to_vec(&command)) {
+            line.push(b'\n');
+            // A relay that is gone is replaced by evcxr; whoever waits for an answer asks again.
+            let _ = stream.write_all(&line);
+        }
+    }
+}
+
+/// Ends what the evaluator is doing.
+#[derive(Debug, Clone)]
+pub struct Interrupter(pub Arc<Shared>);
+
+impl Interrupter {
+    /// Stops the compiler, or the process that runs the cell. Does nothing while no cell runs.
+    pub fn interrupt(&self) {
+        if self.0.busy.load(Ordering::SeqCst) {
+            self.0.interrupted.store(true, Ordering::SeqCst);
+            if !self.stop_compiler() {
+                self.0.tell_relay(Command::Interrupt);
+            }
+        }
+    }
+
+    /// Ends everything below the kernel and removes its folder.
+    pub fn end(&self) {
+        self.stop_compiler();
+        self.0.tell_relay(Command::Interrupt);
+        let _ = std::fs::remove_dir_all(&self.0.folder);
+    }
+
+    fn stop_compiler(&self) -> bool {
+        let pid =
+            std::fs::read_to_string(self.0.folder.join(COMPILER_PID)).ok().and_then(|text| text.parse::<i32>().ok());
+        // SAFETY: a plain system call, on the process group that the stand-in made for itself.
+        pid.is_some_and(|pid| unsafe { libc::killpg(pid, libc::SIGTERM) } == 0)
+    }
+}
+
+/// Listens to one relay after the other: evcxr starts a new one when the process that runs cells has ended.
+pub fn listen(listener: &UnixListener, shared: &Shared, outbox: &Outbox) {
+    for stream in listener.incoming().flatten() {
+        *shared.relay.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = stream.try_clone().ok();
+        for line in BufReader::new(stream).lines().map_while(std::io::Result::ok) {
+            if let Ok(event) = serde_json::from_str(&line) {
+                handle(event, shared, outbox);
+            }
+        }
+    }
+}
+
+fn handle(event: Event, shared: &Shared, outbox: &Outbox) {
+    let mut running = shared.running();
+    let running = &mut *running;
+    match event {
+        Event::Stdout(text) => publish_stream(running, outbox, text, StreamContent::stdout),
+        Event::Stderr(text) => publish_stream(running, outbox, text, StreamContent::stderr),
+        Event::Display { data, metadata } => {
+            if let (Some(request), Some(data)) = (&running.request, media(data)) {
+                outbox.publish(DisplayData { data, metadata, transient: None }.as_child_of(request));
+            }
+        }
+        Event::Value(text) => {
+            if let Some(request) = running.request.as_ref().filter(|_| text != "()") {
+                outbox.publish(result(
+                    Media::new(vec![jupyter_protocol::MediaType::Plain(text)]),
+                    running.count,
+                    request,
+                ));
+            }
+        }
+        Event::Panicked(panic) => match panic.thread {
+            Some(name) => {
+                let place =
+                    panic.frames.first().map(|f| format!(" at line {} of {}", f.line, f.file)).unwrap_or_default();
+                let text = format!("thread '{name}' panicked{place}: {}\n", panic.message);
+                publish_stream(running, outbox, text, StreamContent::stderr);
+            }
+            None => running.panics.push(panic),
+        },
+        Event::EndedByPanic => running.by_panic = true,
+        Event::EndedByError(error) => running.by_error = Some(error),
+        Event::Exited(exit) => running.exit = Some(exit),
+        Event::Synced(number) => {
+            running.synced = running.synced.max(number);
+            shared.synced.notify_all();
+        }
+    }
+}
+
+/// Sends text of the cell that runs to the client; keeps that of the warm-up.
+pub fn publish_stream(running: &mut Running, outbox: &Outbox, text: String, stream: impl Fn(&str) -> StreamContent) {
+    match &running.request {
+        Some(request) => outbox.publish(stream(&text).as_child_of(request)),
+        None => running.before.push_str(&text),
+    }
+}
+
+/// Content by mime type as a message's data; none when it is no such thing.
+pub fn media(data: Map<String, Value>) -> Option<Media> {
+    serde_json::from_value(Value::Object(data)).ok()
+}
+
+/// The value of the cell with this execution count.
+pub fn result(data: Media, count: usize, request: &JupyterMessage) -> JupyterMessage {
+    let execution_count = ExecutionCount::new(count);
+    ExecuteResult { execution_count, data, metadata: Map::new(), transient: Some(Transient::default()) }
+        .as_child_of(request)
+}
