@@ -8,6 +8,7 @@
 //! - [`experiment`]: what a lesson varies and measures, and its results
 //! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
 //! - [`figure`], [`display`], [`published`]: how results are shown, and numbers from papers beside them
+//! - [`interrupt`]: stopping a long call without losing what earlier cells made
 //! - [`device`], [`machine`], [`error`]: where it all runs, and what can go wrong
 //!
 //! A notebook begins with `use onramp::prelude::*;`.
@@ -19,6 +20,7 @@ pub mod display;
 pub mod error;
 pub mod experiment;
 pub mod figure;
+pub mod interrupt;
 pub mod judgement;
 pub mod law;
 pub mod machine;

@@ -3,13 +3,14 @@
 pub use crate::communication::{Algorithm, Communicator, Link, Replay, Synchronisation, Team};
 pub use crate::data::{Source, Teacher};
 pub use crate::device::Device;
-pub use crate::display::Table;
+pub use crate::display::{Progress, Shown, Table, clear_output, display, progress};
 pub use crate::error::Error;
 pub use crate::experiment::{
     DataParallel, Experiment, Mistake, Outcome, RateRule, ScalingRun, TimeToLoss, TimeToLossRun, WrongParallelism,
     WrongParallelismRun, in_fresh_process,
 };
 pub use crate::figure::Figure;
+pub use crate::interrupt::check_interrupt;
 pub use crate::judgement::{
     Answer, Claim, Passed, Prediction, Reveal, Verdict, check, choice, percent, predict, rows, seconds, times,
 };

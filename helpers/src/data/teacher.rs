@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::interrupt::check_interrupt;
 
 /// Independent numbers behind each row.
 const LATENT: usize = 12;
@@ -57,7 +58,7 @@ impl Teacher {
     /// Makes the rows and lets the teacher label them.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for zero rows.
+    /// [`Error::InvalidInput`] for zero rows; [`Error::Interrupted`].
     pub fn generate(&self) -> Result<Dataset> {
         if self.rows == 0 {
             return Err(Error::invalid("a data set of 0 rows teaches nothing; ask for at least one row"));
@@ -67,6 +68,7 @@ impl Teacher {
         let mut features = Vec::with_capacity(self.rows * Self::COLUMNS);
         let mut labels = Vec::with_capacity(self.rows);
         while labels.len() < self.rows {
+            check_interrupt()?;
             let rows = CHUNK.min(self.rows - labels.len());
             let x = network.rows(&normals(&mut rng, rows, LATENT, 1.0)?)?;
             let classes = network.scores(&x)?.argmax(D::Minus1)?;

@@ -26,6 +26,8 @@ const HTML: &str = "text/html";
 const PLOTLY: &str = "application/vnd.plotly.v1+json";
 /// MIME type of the block that holds all forms, understood by Onramp's kernel.
 const BUNDLE: &str = "application/vnd.onramp.bundle+json";
+/// MIME type of the request to remove what the cell has shown.
+const CLEAR: &str = "application/vnd.onramp.clear+json";
 /// Set to `1` by Onramp's kernel in the process that runs the cells.
 const RICH_DISPLAY_VARIABLE: &str = "ONRAMP_DISPLAY";
 
@@ -64,10 +66,18 @@ impl Bundle {
 
     /// Prints the bundle for the kernel that runs this process.
     pub fn emit(&self) {
-        let rich = std::env::var_os(RICH_DISPLAY_VARIABLE).is_some_and(|value| value == "1");
-        let mut stdout = io::stdout().lock();
-        // A closed stdout means that nobody is left to show the result to.
-        let _ = stdout.write_all(self.protocol(rich).as_bytes()).and_then(|()| stdout.flush());
+        print(&self.protocol(is_live()));
+    }
+
+    /// Prints the bundle for Onramp's kernel, with an id; with `update` it takes the place of the one that has the id.
+    pub(super) fn emit_at(&self, id: &str, update: bool) {
+        let content = json!({ "data": self.data, "metadata": self.metadata, "id": id, "update": update });
+        print(&block(BUNDLE, &content.to_string()));
+    }
+
+    /// Asks Onramp's kernel to remove what the cell has shown.
+    pub(super) fn emit_clear(wait: bool) {
+        print(&block(CLEAR, &json!({ "wait": wait }).to_string()));
     }
 
     /// The lines that carry this bundle: one block with all forms when `rich`, otherwise one block per form, HTML last.
@@ -83,6 +93,17 @@ impl Bundle {
         self.data.insert(mime.into(), content);
         self
     }
+}
+
+/// True in a process that runs the cells of Onramp's kernel, which shows results while they change.
+pub(crate) fn is_live() -> bool {
+    std::env::var_os(RICH_DISPLAY_VARIABLE).is_some_and(|value| value == "1")
+}
+
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    // A closed stdout means that nobody is left to show the result to.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// One block of evcxr's convention.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::display::Bundle;
+use crate::display::{Bundle, Shown};
 
 /// A table with a title, shown as HTML in a notebook and as aligned text elsewhere.
 ///
@@ -81,11 +81,6 @@ impl Table {
         )
     }
 
-    /// The table as a bundle of HTML and text.
-    pub fn bundle(&self) -> Bundle {
-        Bundle::new().text(self.to_string()).html(self.html())
-    }
-
     /// Shows the table in a notebook; called by the kernel for a cell's last value.
     pub fn evcxr_display(&self) {
         self.bundle().emit();
@@ -105,6 +100,12 @@ impl Table {
 }
 
 /// Aligned text: the title, the columns, a rule, the rows, the notes.
+impl Shown for Table {
+    fn bundle(&self) -> Bundle {
+        Bundle::new().text(self.to_string()).html(self.html())
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths: Vec<usize> = (0..self.columns.len())

@@ -12,6 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use super::{Experiment, Outcome};
 use crate::error::{Error, Result};
+use crate::interrupt::check_interrupt;
 
 /// The program's name.
 const PROGRAM: &str = "onramp-worker";
@@ -33,7 +34,9 @@ pub fn in_fresh_process(experiment: &Experiment) -> Result<Outcome> {
     for variable in NOT_INHERITED {
         command.env_remove(variable);
     }
+    // What it says on standard error is why it failed, and nothing else.
     let mut process = command
+        .env("ONRAMP_PROGRESS", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -57,6 +60,8 @@ pub fn in_fresh_process(experiment: &Experiment) -> Result<Outcome> {
     if output.status.success() {
         return Outcome::from_json(&String::from_utf8_lossy(&output.stdout));
     }
+    // The worker looks at the same flag.
+    check_interrupt()?;
     Err(failure(output.status, complaints.trim()))
 }
 

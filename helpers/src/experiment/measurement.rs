@@ -16,6 +16,7 @@ use crate::communication::{Communicator, Replay, Team};
 use crate::data::{Batch, Dataset, Teacher};
 use crate::device::Device;
 use crate::error::Result;
+use crate::interrupt::check_interrupt;
 use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
 use crate::measure::{Estimate, Provenance, interleaved};
@@ -171,6 +172,7 @@ impl Bench {
         let (network, batch) = (&self.networks[worker], &self.batches[worker][sweep]);
         let mut seconds = Vec::with_capacity(count);
         for _ in 0..count {
+            check_interrupt()?;
             let start = Instant::now();
             let (_, gradients) = Gradients::of(network, batch)?;
             self.descent.step(network, &gradients)?;
@@ -193,6 +195,7 @@ impl Bench {
             let rank = worker.rank();
             let (network, batch) = (&self.networks[rank], &self.batches[rank][index]);
             let mut step = || -> Result<()> {
+                check_interrupt()?;
                 let (_, mut gradients) = Gradients::of(network, batch)?;
                 experiment.synchronisation.average(&mut gradients, &mut worker)?;
                 self.descent.step(network, &gradients)

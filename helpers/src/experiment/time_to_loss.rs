@@ -17,6 +17,7 @@ use super::data_parallel::DataParallel;
 use super::time_to_loss_run::{LossPoint, TimeToLossRun};
 use crate::communication::Link;
 use crate::data::{Source, Split};
+use crate::display::Progress;
 use crate::error::{Error, Result};
 use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
@@ -197,6 +198,7 @@ impl TimeToLoss {
         let order: Vec<usize> = (0..jobs.len()).rev().collect();
         let next = AtomicUsize::new(0);
         let done: Mutex<Vec<Option<Result<TrainingRun>>>> = Mutex::new(jobs.iter().map(|_| None).collect());
+        let progress = Mutex::new(Progress::new("trainings to the same loss", Some(jobs.len())));
         let pools = (0..Machine::detect().physical_cores).map(machine::core_pool).collect::<Result<Vec<_>>>()?;
         std::thread::scope(|scope| {
             for pool in &pools {
@@ -205,6 +207,7 @@ impl TimeToLoss {
                         while let Some(&job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                             let run = jobs[job].run_on(data);
                             done.lock().unwrap_or_else(PoisonError::into_inner)[job] = Some(run);
+                            progress.lock().unwrap_or_else(PoisonError::into_inner).advance(1);
                         }
                     })
                 };

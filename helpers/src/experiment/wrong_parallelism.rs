@@ -7,7 +7,9 @@ use super::wrong_parallelism_run::{Attempt, WrongParallelismRun};
 use crate::communication::{Communicator, Synchronisation, Team, ThreadCommunicator};
 use crate::data::{Batch, Dataset, Source, Split};
 use crate::device::Device;
+use crate::display::progress;
 use crate::error::{Error, Result};
+use crate::interrupt::check_interrupt;
 use crate::judgement::Prediction;
 use crate::model::{Mlp, Network};
 use crate::training::{Gradients, Sgd, evaluate, fits};
@@ -86,7 +88,8 @@ impl WrongParallelism {
         }
         let data = self.data.load(0)?;
         self.validate(&data.train)?;
-        let right_and_wrong = std::iter::once(None).chain(self.mistakes.iter().copied().map(Some));
+        let right_and_wrong: Vec<_> = std::iter::once(None).chain(self.mistakes.iter().copied().map(Some)).collect();
+        let right_and_wrong = progress("training, right and wrong", right_and_wrong);
         let attempts = right_and_wrong.map(|mistake| self.attempt(mistake, &data)).collect::<Result<Vec<_>>>()?;
         Ok(WrongParallelismRun { experiment: self.clone(), prediction: prediction.clone(), attempts })
     }
@@ -117,6 +120,7 @@ impl WrongParallelism {
         let shard = &shards[worker.rank()];
         let mut attempt = Attempt { mistake, gradient_error: 0.0, drift: None, losses: Vec::new(), held_out: None };
         for step in 0..self.steps {
+            check_interrupt()?;
             let batch = self.batch(shard, step, network.device())?;
             let (loss, mut gradients) = Gradients::of(&network, &batch)?;
             Mistake::average(mistake, Synchronisation::default(), &mut gradients, worker)?;

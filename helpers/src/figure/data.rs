@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{plotly, svg, text};
 use crate::Error;
-use crate::display::{Bundle, escape};
+use crate::display::{Bundle, Shown, escape};
 use crate::measure::{Estimate, Provenance};
 use crate::published::Series;
 
@@ -148,10 +148,9 @@ impl Figure {
         self
     }
 
-    /// The figure as JSON for plotly, as text, and as HTML that needs nothing from the network.
-    pub fn bundle(&self) -> Bundle {
-        let plotly = plotly::json(self);
-        Bundle::new().html(self.html(&plotly)).text(self.to_string()).plotly(plotly)
+    /// The picture alone, as an `svg` element.
+    pub(crate) fn svg(&self) -> String {
+        svg::draw(self)
     }
 
     /// Shows the figure in a notebook; called by the kernel for a cell's last value.
@@ -175,7 +174,7 @@ impl Figure {
              picture.replaceWith(target);\n\
              window.Plotly.newPlot(target, figure.data, figure.layout, figure.config);\n\
              }})();</script>",
-            picture = svg::draw(self),
+            picture = self.svg(),
             numbers = escape(&self.to_string()),
         )
     }
@@ -196,6 +195,13 @@ impl Figure {
             self.names.push(name.clone());
         }
         name
+    }
+}
+
+impl Shown for Figure {
+    fn bundle(&self) -> Bundle {
+        let plotly = plotly::json(self);
+        Bundle::new().html(self.html(&plotly)).text(self.to_string()).plotly(plotly)
     }
 }
 

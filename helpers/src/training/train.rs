@@ -1,16 +1,20 @@
 //! The training loop on one worker.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Evaluation, Gradients, Sgd, evaluate};
 use crate::data::{Dataset, Source, Split};
 use crate::device::Device;
-use crate::display::{Table, significant};
+use crate::display::{Progress, Table, significant};
 use crate::error::{Error, Result};
 use crate::figure::Figure;
+use crate::interrupt::check_interrupt;
 use crate::model::{Mlp, Network};
+
+/// Between two pictures of a training that goes on.
+const BETWEEN_UPDATES: Duration = Duration::from_millis(500);
 
 /// A training run's description. [`Training::run`] does it.
 ///
@@ -124,20 +128,34 @@ impl Training {
         self
     }
 
-    /// Loads the data and trains.
+    /// Loads the data and trains. While it does, a notebook shows how far it is, and the losses so far.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] when the description can't be trained (zero steps, more rows in a step than there
-    /// are, a model whose inputs don't fit the data), [`Error::Data`] when the data can't be read.
+    /// are, a model whose inputs don't fit the data), [`Error::Data`] when the data can't be read,
+    /// [`Error::Interrupted`] between two steps.
     pub fn run(&self) -> Result<TrainingRun> {
-        self.run_on(&self.data.load(self.seed)?)
+        let data = self.data.load(self.seed)?;
+        let mut progress = Progress::new("training", Some(self.steps)).at_most_every(BETWEEN_UPDATES);
+        self.train(&data, &mut |run| {
+            if progress.is_due() {
+                progress.note(format!("loss {}", significant(run.losses.last().copied().unwrap_or(f64::NAN))));
+                progress.picture(run.figure().map(|figure| figure.svg()).unwrap_or_default());
+            }
+            progress.advance(1);
+        })
     }
 
-    /// Trains on data that is already loaded.
+    /// Trains on data that is already loaded, without a word.
     ///
     /// # Errors
     /// As for [`Training::run`].
     pub fn run_on(&self, data: &Split) -> Result<TrainingRun> {
+        self.train(data, &mut |_| ())
+    }
+
+    /// Trains, and shows what there is to `watch` after each step.
+    fn train(&self, data: &Split, watch: &mut dyn FnMut(&TrainingRun)) -> Result<TrainingRun> {
         self.validate(&data.train)?;
         let descent = Sgd::new(self.learning_rate)?;
         let network = self.model.build(self.seed, &self.device)?;
@@ -155,6 +173,7 @@ impl Training {
             if run.diverged || run.steps_to_target.is_some() {
                 break;
             }
+            check_interrupt()?;
             let start = Instant::now();
             let batch = data.train.batch(order.next_rows(), network.device())?;
             let (loss, gradients) = Gradients::of(&network, &batch)?;
@@ -168,6 +187,7 @@ impl Training {
             if step % self.evaluate_every == 0 || step == self.steps {
                 run.look(&network, &data.held_out, step)?;
             }
+            watch(&run);
         }
         Ok(run)
     }

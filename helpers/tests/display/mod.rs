@@ -1,6 +1,6 @@
 //! The protocol, tables, and numbers as text.
 
-use onramp::display::{Bundle, Table, chosen, significant};
+use onramp::display::{Bundle, Shown, Table, chosen, significant};
 use serde_json::{Value, json};
 
 fn bundle() -> Bundle {

@@ -1,5 +1,6 @@
 //! Figures: the data is in every form, and the origin of the data shows.
 
+use onramp::display::Shown;
 use onramp::figure::Figure;
 use onramp::measure::{Estimate, Provenance};
 use onramp::published::{all, series};

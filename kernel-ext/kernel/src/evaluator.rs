@@ -1,16 +1,17 @@
 //! Builds evcxr's context, with everything around it that cells need, and starts the thread that runs them.
 
 use crate::environment;
+use crate::interrupt::{Interrupter, Request};
 use crate::jupyter::Outbox;
-use crate::running::{Interrupter, Shared, listen};
-use crate::session::{Cell, Session};
+use crate::running::{Shared, listen};
+use crate::session::{Session, Work};
 use crate::state_folder::{StateFolder, Tools};
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 use evcxr::{CommandContext, EvalContext};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::SystemTime;
 
@@ -69,7 +70,10 @@ impl Evaluator {
             synced: Condvar::new(),
             relay: Mutex::default(),
             busy: AtomicBool::new(false),
-            interrupted: AtomicBool::new(false),
+            cell: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            known: Mutex::default(),
+            interrupt: Request::new(folder).context("cannot write into the kernel's folder")?,
             folder: folder.into(),
         };
         Ok(Self {
@@ -110,8 +114,8 @@ impl Evaluator {
         self.library.as_ref().is_some_and(|(path, then)| changed(path) != Some(*then))
     }
 
-    /// Starts to warm up, and gives the door for cells, which wait until that is done.
-    pub fn start(self) -> Result<Sender<Cell>> {
+    /// Starts to warm up, and gives the door for work, which waits until that is done.
+    pub fn start(self) -> Result<Sender<Work>> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         std::thread::Builder::new()
             .name("evaluator".into())

@@ -11,12 +11,12 @@ pub enum Event {
     Stdout(String),
     /// Text on standard error, as it came.
     Stderr(String),
-    /// A rich output: content by mime type, and its metadata.
-    Display {
-        /// Content by mime type.
-        data: Map<String, Value>,
-        /// Metadata by mime type.
-        metadata: Map<String, Value>,
+    /// A rich output.
+    Display(Display),
+    /// What the cell has shown so far is to go: at once, or when the next output comes.
+    Clear {
+        /// Whether to wait for the next output, so that nothing flickers.
+        wait: bool,
     },
     /// The value of the cell's last expression, as text.
     Value(String),
@@ -26,10 +26,26 @@ pub enum Event {
     EndedByPanic,
     /// The cell ended through `?`.
     EndedByError(UserError),
+    /// The compiled cell was run, to its end or until its process ended.
+    Ran(Spent),
     /// The process that runs cells is gone.
     Exited(Exit),
     /// Answer to [`Command::Sync`]: everything before it has been told.
     Synced(u64),
+}
+
+/// A rich output: one object in several forms.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct Display {
+    /// Content by mime type.
+    pub data: Map<String, Value>,
+    /// Metadata by mime type.
+    pub metadata: Map<String, Value>,
+    /// By which a later one can take its place.
+    pub id: Option<String>,
+    /// Whether it takes the place of the one with the same id.
+    pub update: bool,
 }
 
 /// A panic, as the hook in the runtime saw it.
@@ -63,6 +79,16 @@ pub struct UserError {
     pub line: Option<usize>,
 }
 
+/// What it took to run a compiled cell. A cell that is compiled again because of a variable runs once.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq)]
+pub struct Spent {
+    /// Wall-clock time, in seconds.
+    pub seconds: f64,
+    /// Most memory that the process held meanwhile, variables of earlier cells included, in bytes; none where the
+    /// system does not tell.
+    pub peak_bytes: Option<u64>,
+}
+
 /// How the process that runs cells ended.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
@@ -83,6 +109,6 @@ pub enum Exit {
 pub enum Command {
     /// Answer with [`Event::Synced`].
     Sync(u64),
-    /// End the process that runs cells, and everything it started.
-    Interrupt,
+    /// End the process that runs cells, and everything it started, if a cell is running in it.
+    End,
 }

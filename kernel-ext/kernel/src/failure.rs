@@ -2,6 +2,7 @@
 
 use crate::cell_lines::{CellLine, CellLines};
 use crate::events::{Exit, Panic, UserError};
+use crate::known::Known;
 use crate::runtime::CELL_SOURCE;
 use jupyter_protocol::{ErrorOutput, ReplyError};
 use std::fmt::Write;
@@ -58,25 +59,42 @@ impl Failure {
         failure
     }
 
-    /// The process that runs cells ended.
-    pub fn exit(exit: Exit) -> Self {
-        const LOST: &str = "Variables are lost; the next cell starts with none. Definitions and dependencies are kept.";
+    /// The same as the answer of a cell that was asked to stop.
+    pub fn of_interrupt(self) -> Self {
+        let mut failure = Self::plain("Interrupted", "the cell stopped when it was asked to; all variables are kept");
+        failure.traceback.push(format!("  its last words: {}", self.evalue));
+        failure.traceback.extend(self.traceback.into_iter().skip(1));
+        failure
+    }
+
+    /// The process that runs cells ended, and the variables of earlier cells with it.
+    pub fn exit(exit: Exit, variables: &[String]) -> Self {
+        const KEPT: &str = "Functions, types, `use`s and dependencies are kept.";
+        let mut variables = variables.to_vec();
+        variables.sort_unstable();
+        let lost = match &variables[..] {
+            [] => format!("There were no variables to lose. {KEPT}"),
+            [one] => format!("The variable {one} is lost: run the cell that defines it again. {KEPT}"),
+            many => format!("Lost variables: {}. Run the cells that define them again. {KEPT}", many.join(", ")),
+        };
         let mut failure = match exit {
             Exit::Code(code) => Self::plain("ProcessExit", format!("the cell ended its process with exit code {code}")),
             Exit::Signal(signal) => Self::plain("ProcessCrash", crash(signal)),
-            Exit::Interrupted => Self::plain("Interrupted", "the cell was interrupted while it ran"),
+            Exit::Interrupted => {
+                Self::plain("Interrupted", "the cell did not stop when it was asked to, so its process was ended")
+            }
             Exit::ClosedStdout => {
                 Self::plain("ProcessExit", "the cell closed its standard output, by which it is heard")
             }
         };
-        failure.traceback.push(LOST.into());
+        failure.traceback.push(lost);
         failure
     }
 
     /// What evcxr could not compile or do.
-    pub fn evcxr(error: &evcxr::Error, count: usize, source: &str) -> Self {
+    pub fn evcxr(error: &evcxr::Error, count: usize, source: &str, known: &Known) -> Self {
         match error {
-            evcxr::Error::CompilationErrors(errors) if !errors.is_empty() => compile(errors, count, source),
+            evcxr::Error::CompilationErrors(errors) if !errors.is_empty() => compile(errors, count, source, known),
             other => Self::plain("CompileError", other.to_string()),
         }
     }
@@ -114,11 +132,11 @@ fn crash(signal: i32) -> String {
     format!("the cell's process crashed with {name} (signal {signal}): {cause}")
 }
 
-fn compile(errors: &[evcxr::CompilationError], count: usize, source: &str) -> Failure {
+fn compile(errors: &[evcxr::CompilationError], count: usize, source: &str, known: &Known) -> Failure {
     let first = &errors[0];
     let mut traceback: Vec<String> = Vec::new();
     for error in errors {
-        let text = describe(error, count, source);
+        let text = describe(error, count, source, known);
         if !traceback.contains(&text) {
             traceback.push(text);
         }
@@ -127,7 +145,7 @@ fn compile(errors: &[evcxr::CompilationError], count: usize, source: &str) -> Fa
 }
 
 /// rustc's message, the learner's lines with a mark under what it speaks of, and its help.
-fn describe(error: &evcxr::CompilationError, count: usize, source: &str) -> String {
+fn describe(error: &evcxr::CompilationError, count: usize, source: &str, known: &Known) -> String {
     let code = error.code().map(|c| format!("[{c}]")).unwrap_or_default();
     let mut text = format!("{BOLD}{RED}error{code}{OFF}{BOLD}: {}{OFF}", error.message());
     let lines: Vec<&str> = source.lines().collect();
@@ -159,6 +177,12 @@ fn describe(error: &evcxr::CompilationError, count: usize, source: &str) -> Stri
     if let Some(hint) = error.evcxr_extra_hint() {
         let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}note{OFF}: {hint}", "");
     }
+    // "cannot find value `x` in this scope"
+    if error.code() == Some("E0425")
+        && let Some(why) = error.message().split('`').nth(1).and_then(|name| known.why_gone(name))
+    {
+        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}note{OFF}: {why}", "");
+    }
     if let Some(code) = error.code() {
         let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {EXPLANATIONS}{code}.html", "");
     }
@@ -188,8 +212,9 @@ mod tests {
 
     #[test]
     fn an_exit_names_its_code_and_a_crash_its_signal() {
-        assert!(Failure::exit(Exit::Code(3)).evalue.contains("exit code 3"));
-        let crash = Failure::exit(Exit::Signal(libc::SIGSEGV));
+        assert!(Failure::exit(Exit::Code(3), &[]).evalue.contains("exit code 3"));
+        let crash = Failure::exit(Exit::Signal(libc::SIGSEGV), &["run".into(), "guess".into()]);
+        assert!(crash.traceback[1].starts_with("Lost variables: guess, run."), "{:?}", crash.traceback);
         assert_eq!(crash.ename, "ProcessCrash");
         assert!(crash.evalue.contains("SIGSEGV"));
     }

@@ -5,25 +5,31 @@
 //! | part | started by | file |
 //! |---|---|---|
 //! | kernel: Jupyter's messages | Jupyter | `jupyter.rs`, `session.rs`, `running.rs`, `evaluator.rs` |
+//! | assistant: answers questions about code while a cell runs | the kernel | `assistant.rs` |
 //! | relay: stands between evcxr and the process that runs cells | evcxr | `relay/` |
 //! | runtime: loads and runs the compiled cells | the relay | `runtime.rs` |
 //! | stand-ins for cargo, rustc and rustup: answer from what was recorded | evcxr, rust-analyzer | `stand_in/` |
 //! | preparation: records it | `cargo lab setup` | `prepare.rs` |
 
+mod assistant;
 mod cell_lines;
 mod environment;
 mod evaluator;
 mod events;
 mod failure;
+mod interrupt;
 mod jupyter;
+mod known;
 mod local_deps;
 mod prepare;
 mod relay;
 mod running;
 mod runtime;
 mod session;
+mod source;
 mod stand_in;
 mod state_folder;
+mod wire;
 
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -60,6 +66,7 @@ fn play() -> Result<()> {
     };
     match part.as_str() {
         "run" => jupyter::run(&path("--connection")?, &path("--helpers")?, &path("--state")?),
+        "assist" => assistant::serve(&path("--helpers")?, &path("--state")?),
         "prepare" => prepare::prepare(&path("--helpers")?, &path("--state")?),
         "relay" => relay::run(&path("--socket")?),
         "runtime" => runtime::run(),

@@ -1,15 +1,19 @@
-//! What the relay tells of the cell that runs, passed on to Jupyter while it happens; and the way to stop it.
+//! What the relay tells of the cell that runs, passed on to Jupyter while it happens.
 
-use crate::events::{Command, Event, Exit, Panic, UserError};
+use crate::events::{Command, Display, Event, Exit, Panic, Spent, UserError};
+use crate::interrupt::Request;
 use crate::jupyter::Outbox;
-use crate::stand_in::COMPILER_PID;
-use jupyter_protocol::{DisplayData, ExecuteResult, ExecutionCount, JupyterMessage, Media, StreamContent, Transient};
+use crate::known::Known;
+use jupyter_protocol::{
+    ClearOutput, DisplayData, ExecuteResult, ExecutionCount, JupyterMessage, Media, StreamContent, Transient,
+    UpdateDisplayData,
+};
 use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// What is known of the cell that runs.
 #[derive(Debug, Default)]
@@ -18,6 +22,8 @@ pub struct Running {
     pub request: Option<JupyterMessage>,
     /// Its execution count.
     pub count: usize,
+    /// Whether its value is nobody's business.
+    pub silent: bool,
     /// Panics of its main thread, as reported, caught or not.
     pub panics: Vec<Panic>,
     /// Whether a panic ended it.
@@ -26,6 +32,8 @@ pub struct Running {
     pub by_error: Option<UserError>,
     /// How the process ended that ran it.
     pub exit: Option<Exit>,
+    /// How long it ran, and how much memory that took at most.
+    pub spent: Option<Spent>,
     /// The highest [`Command::Sync`] that was answered.
     pub synced: u64,
     /// Text that the warm-up printed, shown when it fails.
@@ -43,8 +51,14 @@ pub struct Shared {
     pub relay: Mutex<Option<UnixStream>>,
     /// Whether evcxr is compiling or running a cell.
     pub busy: AtomicBool,
-    /// Whether that was asked to stop.
-    pub interrupted: AtomicBool,
+    /// Counts the cells that were begun.
+    pub cell: AtomicU64,
+    /// Whether the learner wants it to stop.
+    pub interrupt: Request,
+    /// Cells that were sent and have not ended.
+    pub waiting: AtomicUsize,
+    /// What earlier cells left behind.
+    pub known: Mutex<Known>,
     /// The kernel's own folder.
     pub folder: PathBuf,
 }
@@ -56,6 +70,11 @@ impl Shared {
         self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// What earlier cells left behind, locked.
+    pub fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// Sends a command to the relay of the moment, if there is one.
     pub fn tell_relay(&self, command: Command) {
         let mut relay = self.relay.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -64,36 +83,6 @@ impl Shared {
             // A relay that is gone is replaced by evcxr; whoever waits for an answer asks again.
             let _ = stream.write_all(&line);
         }
-    }
-}
-
-/// Ends what the evaluator is doing.
-#[derive(Debug, Clone)]
-pub struct Interrupter(pub Arc<Shared>);
-
-impl Interrupter {
-    /// Stops the compiler, or the process that runs the cell. Does nothing while no cell runs.
-    pub fn interrupt(&self) {
-        if self.0.busy.load(Ordering::SeqCst) {
-            self.0.interrupted.store(true, Ordering::SeqCst);
-            if !self.stop_compiler() {
-                self.0.tell_relay(Command::Interrupt);
-            }
-        }
-    }
-
-    /// Ends everything below the kernel and removes its folder.
-    pub fn end(&self) {
-        self.stop_compiler();
-        self.0.tell_relay(Command::Interrupt);
-        let _ = std::fs::remove_dir_all(&self.0.folder);
-    }
-
-    fn stop_compiler(&self) -> bool {
-        let pid =
-            std::fs::read_to_string(self.0.folder.join(COMPILER_PID)).ok().and_then(|text| text.parse::<i32>().ok());
-        // SAFETY: a plain system call, on the process group that the stand-in made for itself.
-        pid.is_some_and(|pid| unsafe { libc::killpg(pid, libc::SIGTERM) } == 0)
     }
 }
 
@@ -115,13 +104,18 @@ fn handle(event: Event, shared: &Shared, outbox: &Outbox) {
     match event {
         Event::Stdout(text) => publish_stream(running, outbox, text, StreamContent::stdout),
         Event::Stderr(text) => publish_stream(running, outbox, text, StreamContent::stderr),
-        Event::Display { data, metadata } => {
-            if let (Some(request), Some(data)) = (&running.request, media(data)) {
-                outbox.publish(DisplayData { data, metadata, transient: None }.as_child_of(request));
+        Event::Display(shown) => {
+            if let Some(request) = &running.request {
+                outbox.publish(display(shown, request));
+            }
+        }
+        Event::Clear { wait } => {
+            if let Some(request) = &running.request {
+                outbox.publish(ClearOutput { wait }.as_child_of(request));
             }
         }
         Event::Value(text) => {
-            if let Some(request) = running.request.as_ref().filter(|_| text != "()") {
+            if let Some(request) = running.request.as_ref().filter(|_| text != "()" && !running.silent) {
                 outbox.publish(result(
                     Media::new(vec![jupyter_protocol::MediaType::Plain(text)]),
                     running.count,
@@ -140,6 +134,7 @@ fn handle(event: Event, shared: &Shared, outbox: &Outbox) {
         },
         Event::EndedByPanic => running.by_panic = true,
         Event::EndedByError(error) => running.by_error = Some(error),
+        Event::Ran(spent) => running.spent = Some(spent),
         Event::Exited(exit) => running.exit = Some(exit),
         Event::Synced(number) => {
             running.synced = running.synced.max(number);
@@ -153,6 +148,20 @@ pub fn publish_stream(running: &mut Running, outbox: &Outbox, text: String, stre
     match &running.request {
         Some(request) => outbox.publish(stream(&text).as_child_of(request)),
         None => running.before.push_str(&text),
+    }
+}
+
+fn display(shown: Display, request: &JupyterMessage) -> JupyterMessage {
+    let data = media(shown.data).unwrap_or_default();
+    let metadata = shown.metadata;
+    match (shown.id, shown.update) {
+        (Some(id), true) => {
+            let transient = Transient { display_id: Some(id) };
+            UpdateDisplayData { data, metadata, transient }.as_child_of(request)
+        }
+        (display_id, _) => {
+            DisplayData { data, metadata, transient: Some(Transient { display_id }) }.as_child_of(request)
+        }
     }
 }
 

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// Text without a line's end is shown after at most this long.
 const FLUSH_EVERY: Duration = Duration::from_millis(25);
 
+/// Asks for a cell to be run; its library and its function follow.
+pub const LOAD_AND_RUN: &str = "LOAD_AND_RUN";
+
 /// Tells the folder in which cells are compiled.
 pub const CELL_FOLDER: &str = "ONRAMP_CELL_FOLDER";
 
@@ -37,7 +40,7 @@ pub fn run() -> Result<()> {
     let mut variables = std::ptr::null_mut();
     while let Some(line) = read_line()? {
         let mut words = line.split(' ');
-        let (Some("LOAD_AND_RUN"), Some(path), Some(function)) = (words.next(), words.next(), words.next()) else {
+        let (Some(LOAD_AND_RUN), Some(path), Some(function)) = (words.next(), words.next(), words.next()) else {
             bail!("the runtime does not know `{line}`");
         };
         let cell = load(path, function)?;

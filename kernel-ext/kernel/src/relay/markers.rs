@@ -23,5 +23,8 @@ pub const BEGIN_VALUE: &str = "EVCXR_BEGIN_VALUE";
 pub const BEGIN_ERROR: &str = "EVCXR_BEGIN_USER_ERROR ";
 /// A panic, as JSON.
 pub const PANICKED: &str = "EVCXR_PANICKED ";
-/// Mime type of a whole bundle: `{"data": {mime: content}, "metadata": {}}`.
+/// Mime type of the request to clear what the cell has shown: `{"wait": true}`.
+pub const CLEAR: &str = "application/vnd.onramp.clear+json";
+/// Mime type of a whole bundle: `{"data": {mime: content}, "metadata": {}, "id": null, "update": false}`, of which all
+/// but the first may be left out. One with an id can be updated by a later one of the same or another cell.
 pub const BUNDLE: &str = "application/vnd.onramp.bundle+json";

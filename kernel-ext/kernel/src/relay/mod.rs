@@ -9,7 +9,8 @@ mod parser;
 mod processes;
 
 use crate::environment;
-use crate::events::{Command, Event, Exit};
+use crate::events::{Command, Event, Exit, Spent};
+use crate::interrupt;
 use crate::runtime;
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -21,6 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Stdio};
+use std::time::Instant;
 
 /// What might be the beginning of a marker is shown as text after this long.
 const HOLD_BACK_MS: u16 = 40;
@@ -49,6 +51,8 @@ struct Relay {
     parser: Parser,
     events: UnixStream,
     commands: BufReader<UnixStream>,
+    /// Since when the runtime is running a cell.
+    busy: Option<Instant>,
     interrupted: bool,
 }
 
@@ -58,9 +62,10 @@ impl Relay {
         environment::restore(&mut command);
         let cells = environment::Surroundings::from_environment()?.folder;
         command
-            .env(runtime::CELL_FOLDER, cells)
+            .env(runtime::CELL_FOLDER, &cells)
             .arg("runtime")
             .env("ONRAMP_DISPLAY", "1")
+            .env("ONRAMP_INTERRUPT", cells.join(interrupt::FLAG))
             // A panic's frames come from the hook; libraries' errors are read by people.
             .env("RUST_LIB_BACKTRACE", "0")
             .stdin(Stdio::piped())
@@ -84,6 +89,7 @@ impl Relay {
             parser: Parser::default(),
             events: kernel,
             commands: BufReader::new(commands),
+            busy: None,
             interrupted: false,
         })
     }
@@ -107,6 +113,7 @@ impl Relay {
                 return Ok(None);
             }
             if exited {
+                self.ran()?;
                 let status = self.child.wait()?;
                 self.pass_stderr()?;
                 self.drain_stdout()?;
@@ -157,6 +164,10 @@ impl Relay {
         match std::io::stdin().lock().read(&mut bytes) {
             Ok(0) => return Ok(false),
             Ok(n) => {
+                if self.busy.is_none() && bytes[..n].starts_with(runtime::LOAD_AND_RUN.as_bytes()) {
+                    processes::forget_peak_memory(self.child.id());
+                    self.busy = Some(Instant::now());
+                }
                 if let Some(stdin) = &mut self.stdin {
                     // A runtime that is just ending is noticed by its exit.
                     let _ = stdin.write_all(&bytes[..n]);
@@ -220,6 +231,7 @@ impl Relay {
                 Piece::Event(event) => self.tell(&event)?,
                 Piece::Line(line) => {
                     if line == markers::COMPLETE {
+                        self.ran()?;
                         // What the cell wrote on standard error is older than this line.
                         self.pass_stderr()?;
                     }
@@ -230,6 +242,13 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// Tells what the cell took that has just ended.
+    fn ran(&mut self) -> Result<()> {
+        let Some(began) = self.busy.take() else { return Ok(()) };
+        let peak_bytes = processes::peak_memory(self.child.id());
+        self.tell(&Event::Ran(Spent { seconds: began.elapsed().as_secs_f64(), peak_bytes }))
     }
 
     /// The commands of the kernel. False when the kernel is gone.
@@ -252,10 +271,11 @@ impl Relay {
                 self.pass_stderr()?;
                 self.tell(&Event::Synced(number))?;
             }
-            Ok(Command::Interrupt) => {
+            Ok(Command::End) if self.busy.is_some() => {
                 self.interrupted = true;
                 self.child.kill()?;
             }
+            Ok(Command::End) => {}
             Err(_) => {}
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Splits what a cell writes on standard output into text, rich outputs, failures, and what evcxr must see.
 
 use super::markers;
-use crate::events::{Event, UserError};
+use crate::events::{Display, Event, UserError};
 use serde_json::{Map, Value};
 
 /// A piece of a cell's standard output.
@@ -107,16 +107,16 @@ impl Parser {
     }
 
     fn content(&mut self, mime_type: &str, body: String, pieces: &mut Vec<Piece>) {
-        if mime_type == markers::BUNDLE
-            && let Ok(Value::Object(mut bundle)) = serde_json::from_str(&body)
-        {
+        let event = match mime_type {
+            markers::BUNDLE => serde_json::from_str(&body).ok().map(Event::Display),
+            markers::CLEAR => {
+                serde_json::from_str::<Value>(&body).ok().map(|asked| Event::Clear { wait: asked["wait"] == true })
+            }
+            _ => None,
+        };
+        if let Some(event) = event {
             self.end_bundle(pieces);
-            let mut part = |name| match bundle.remove(name) {
-                Some(Value::Object(map)) => map,
-                _ => Map::new(),
-            };
-            let (data, metadata) = (part("data"), part("metadata"));
-            pieces.push(Piece::Event(Event::Display { data, metadata }));
+            pieces.push(Piece::Event(event));
             return;
         }
         if self.bundle.contains_key(mime_type) {
@@ -132,7 +132,7 @@ impl Parser {
     fn end_bundle(&mut self, pieces: &mut Vec<Piece>) {
         if !self.bundle.is_empty() {
             let data = std::mem::take(&mut self.bundle);
-            pieces.push(Piece::Event(Event::Display { data, metadata: Map::new() }));
+            pieces.push(Piece::Event(Event::Display(Display { data, ..Display::default() })));
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     fn display(data: Value) -> Piece {
         let Value::Object(data) = data else { panic!("an object") };
-        Piece::Event(Event::Display { data, metadata: Map::new() })
+        Piece::Event(Event::Display(Display { data, ..Display::default() }))
     }
 
     #[test]
@@ -233,6 +233,22 @@ mod tests {
             json!({"data": {"text/plain": "x"}})
         );
         assert_eq!(Parser::default().push(line.as_bytes()), [display(json!({"text/plain": "x"}))]);
+    }
+
+    #[test]
+    fn a_bundle_may_name_itself_and_replace_another() {
+        let body = json!({"data": {"text/plain": "2 of 3"}, "id": "bar", "update": true});
+        let stream = format!("EVCXR_BEGIN_CONTENT {}\n{body}\nEVCXR_END_CONTENT\n", markers::BUNDLE);
+        let pieces = Parser::default().push(stream.as_bytes());
+        let [Piece::Event(Event::Display(shown))] = &pieces[..] else { panic!("{pieces:?}") };
+        assert_eq!((shown.id.as_deref(), shown.update), (Some("bar"), true));
+    }
+
+    #[test]
+    fn a_request_to_clear_is_an_event() {
+        let block = |body: &str| format!("EVCXR_BEGIN_CONTENT {}\n{body}\nEVCXR_END_CONTENT\n", markers::CLEAR);
+        let pieces = Parser::default().push([block("{\"wait\":true}"), block("{}")].concat().as_bytes());
+        assert_eq!(pieces, [true, false].map(|wait| Piece::Event(Event::Clear { wait })));
     }
 
     #[test]

@@ -35,6 +35,19 @@ pub fn exit_of(pid: u32) -> Result<OwnedFd> {
     }
 }
 
+/// From now on [`peak_memory`] counts anew.
+pub fn forget_peak_memory(pid: u32) {
+    // Where the system has no such counter, the peak is that of the whole life.
+    let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
+/// Most memory that the process held, in bytes.
+pub fn peak_memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 /// Kills every process below this one.
 pub fn end_descendants() {
     let me = std::process::id() as i32;
