@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,3 +67,25 @@ def nbconvert(path, output_folder, timeout=CELL_SECONDS):
 def lesson():
     """The first lesson's notebook."""
     return nbformat.read(LESSON, as_version=4)
+
+
+@pytest.fixture(scope="session")
+def manager_and_client():
+    """A warm kernel for all tests that do not end it."""
+    manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=60, cwd=str(NOTEBOOKS))
+    client.execute_interactive("let ready = 1;", timeout=CELL_SECONDS)
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel()
+
+
+@pytest.fixture
+def manager(manager_and_client):
+    """The warm kernel's process."""
+    return manager_and_client[0]
+
+
+@pytest.fixture
+def kernel(manager_and_client):
+    """The connection to the warm kernel."""
+    return manager_and_client[1]

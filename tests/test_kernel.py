@@ -7,8 +7,10 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from conftest import CELL_SECONDS, KERNEL, NOTEBOOKS
+from talk import of_type, printed, reply_to, run
 
 PLAIN_DISPLAY = r'println!("EVCXR_BEGIN_CONTENT text/html\n<b>%s</b>\nEVCXR_END_CONTENT");'
+CLEAR = r'println!("EVCXR_BEGIN_CONTENT application/vnd.onramp.clear+json\n{{}}\nEVCXR_END_CONTENT");'
 BUNDLE_DISPLAY = (
     r'println!("EVCXR_BEGIN_CONTENT application/vnd.onramp.bundle+json\n'
     r'{{\"data\":{{\"text/plain\":\"%s\",\"application/json\":{{\"a\":1}}}},\"metadata\":{{}}}}\nEVCXR_END_CONTENT");'
@@ -24,64 +26,30 @@ class ProtocolTests(jupyter_kernel_test.KernelTests):
     code_hello_world = 'println!("hello, world");'
     code_stderr = 'eprintln!("oops");'
     code_execute_result = [{"code": "1 + 2", "result": "3"}]
-    code_display_data = [{"code": PLAIN_DISPLAY % "bold", "mime": "text/html"}]
+    code_display_data = [
+        {"code": PLAIN_DISPLAY % "bold", "mime": "text/html"},
+        {"code": BUNDLE_DISPLAY % "bundle", "mime": "application/json"},
+    ]
     code_generate_error = 'panic!("as asked");'
 
-    # What the kernel answers with an empty reply has no sample to check.
-    test_clear_output = None
-    test_completion = None
-    test_history = None
-    test_inspect = None
-    test_is_complete = None
-    test_pager = None
+    code_clear_output = CLEAR
+    code_page_something = ":help"
+    code_inspect_sample = "String::from"
+    code_history_pattern = "1 ? 2*"
+    supported_history_operations = ("tail", "range", "search")
+    completion_samples = [
+        {"text": "let text = String::new(); text.is_char_b", "matches": ["is_char_boundary"]},
+        {"text": ":offl", "matches": [":offline"]},
+    ]
+    complete_code_samples = ["1 + 1", "let x = 1;", "fn f() {}", ':dep serde = "1"', 'r#"a " b"#']
+    incomplete_code_samples = ["fn f() {", "println!(", 'let text = "a', "1 +", "/* a"]
+    invalid_code_samples = ["fn f() )", "let = 2;"]
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         # The checks allow 15 s for a cell, which the warm-up of a fresh kernel may need for itself.
         cls.kc.execute_interactive("let ready = 1;", timeout=CELL_SECONDS)
-
-
-@pytest.fixture(scope="module")
-def manager_and_client():
-    """A warm kernel for all tests of this file that do not end it."""
-    manager, client = start_new_kernel(kernel_name=KERNEL, startup_timeout=60, cwd=str(NOTEBOOKS))
-    run(client, "let ready = 1;")
-    yield manager, client
-    client.stop_channels()
-    manager.shutdown_kernel()
-
-
-@pytest.fixture
-def manager(manager_and_client):
-    """The warm kernel's process."""
-    return manager_and_client[0]
-
-
-@pytest.fixture
-def kernel(manager_and_client):
-    """The connection to the warm kernel."""
-    return manager_and_client[1]
-
-
-def run(client, code):
-    """Executes a cell; returns its reply and the iopub messages as (seconds since the request, message)."""
-    messages = []
-    started = time.monotonic()
-
-    def keep(message):
-        messages.append((time.monotonic() - started, message))
-
-    reply = client.execute_interactive(code, timeout=CELL_SECONDS, output_hook=keep)
-    return reply["content"], messages
-
-
-def of_type(messages, kind):
-    return [(seconds, message["content"]) for seconds, message in messages if message["msg_type"] == kind]
-
-
-def printed(messages, name="stdout"):
-    return "".join(content["text"] for _, content in of_type(messages, "stream") if content["name"] == name)
 
 
 def test_the_first_cell_is_number_one_and_kernel_info_does_not_wait_for_the_warm_up():
@@ -179,33 +147,6 @@ def test_an_error_keeps_the_variables_of_earlier_cells(kernel):
     assert run(kernel, 'panic!("again");')[0]["ename"] == "Panic"
     reply, messages = run(kernel, 'println!("{}", kept.len());')
     assert reply["status"] == "ok" and printed(messages) == "3\n"
-
-
-def test_an_interrupt_ends_a_cell(kernel, manager):
-    identifier = kernel.execute("println!(\"started\"); loop { std::thread::sleep(std::time::Duration::from_millis(10)); }")
-    while True:
-        message = kernel.get_iopub_msg(timeout=CELL_SECONDS)
-        assert message["msg_type"] != "error", message["content"]
-        if message["parent_header"].get("msg_id") == identifier and message["msg_type"] == "stream":
-            break
-    manager.interrupt_kernel()
-    reply = kernel.get_shell_msg(timeout=CELL_SECONDS)
-    assert (reply["content"]["status"], reply["content"]["ename"]) == ("error", "Interrupted")
-    assert run(kernel, "1 + 1")[0]["status"] == "ok"
-
-
-def test_an_interrupt_stops_the_compiler_and_keeps_the_variables(kernel, manager):
-    run(kernel, "let kept = 7;")
-    # The compiler computes this constant, which takes it minutes.
-    endless = "{ let mut i = 0u64; while i < 100_000_000_000 { i += 1; } i }"
-    kernel.execute(f"#[allow(long_running_const_eval)] const ENDLESS: u64 = {endless}; println!(\"{{ENDLESS}}\");")
-    time.sleep(4)
-    manager.interrupt_kernel()
-    reply = kernel.get_shell_msg(timeout=CELL_SECONDS)["content"]
-    assert (reply["status"], reply["ename"]) == ("error", "Interrupted")
-    assert "nothing ran" in reply["evalue"]
-    reply, messages = run(kernel, 'println!("{kept}");')
-    assert reply["status"] == "ok" and printed(messages) == "7\n"
 
 
 def test_a_restart_forgets_the_variables_and_counts_from_one():

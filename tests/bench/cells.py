@@ -4,6 +4,7 @@ usage: cells.py cell|start REPEATS
 """
 
 import json
+import subprocess
 import sys
 import time
 
@@ -21,7 +22,9 @@ class Kernel:
 
     def __init__(self, name):
         self.name = name
-        self.manager, self.client = start_new_kernel(kernel_name=name, startup_timeout=600)
+        self.manager, self.client = start_new_kernel(
+            kernel_name=name, startup_timeout=600, stdout=subprocess.DEVNULL
+        )
 
     def run(self, code):
         reply = self.client.execute_interactive(code, timeout=SECONDS, output_hook=lambda message: None)["content"]

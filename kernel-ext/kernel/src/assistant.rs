@@ -101,18 +101,20 @@ impl Question {
                 let mut matches: Vec<(String, String)> = found
                     .completions
                     .into_iter()
-                    .filter(|found| found.code.starts_with(typed) && seen.insert(found.code.clone()))
-                    .map(|found| (found.code, found.kind.to_owned()))
+                    // A function comes with the names of its parameters, which are not its name.
+                    .map(|found| (found.code.split('(').next().unwrap_or_default().to_owned(), found.kind.to_owned()))
+                    .filter(|(text, _)| text.starts_with(typed) && seen.insert(text.clone()))
                     .collect();
                 matches.truncate(MOST_MATCHES);
                 Answer::Matches { matches, start: found.start_offset, end: found.end_offset }
             }
             Self::Inspect { code, at } => {
-                let end = inspected(code, *at);
-                match context.hover_at(code, end) {
-                    Ok((text, html)) if text != NOTHING_FOUND => Answer::Documentation { text, html },
-                    _ => Answer::Nothing,
-                }
+                let before = &code[..inspected(code, *at)];
+                // What is unfinished around an expression may hide it; alone it is found if it names nothing local.
+                let found = [before, expression(before)]
+                    .into_iter()
+                    .find_map(|text| context.hover_at(text, text.len()).ok().filter(|(text, _)| text != NOTHING_FOUND));
+                found.map_or(Answer::Nothing, |(text, html)| Answer::Documentation { text, html })
             }
         }
     }
@@ -126,7 +128,8 @@ const NOTHING_FOUND: &str = "No documentation found";
 fn inspected(code: &str, at: usize) -> usize {
     let name = |c: char| c.is_alphanumeric() || c == '_';
     let ahead = code[at..].find(|c| !name(c)).map_or(code.len(), |length| at + length);
-    if code[..ahead].ends_with(name) {
+    let word = &code[code[..ahead].trim_end_matches(name).len()..ahead];
+    if word.starts_with(|c: char| !c.is_ascii_digit()) {
         return ahead + usize::from(code[ahead..].starts_with('('));
     }
     let mut depth = 0;
@@ -139,6 +142,22 @@ fn inspected(code: &str, at: usize) -> usize {
         }
     }
     at
+}
+
+/// The path or chain of calls at the end of `code`, such as `run.fit(`.
+fn expression(code: &str) -> &str {
+    let mut depth = 0;
+    let inside = |c: char| c.is_alphanumeric() || "_.:?&".contains(c);
+    let chain = code.strip_suffix('(').unwrap_or(code);
+    let start = chain.char_indices().rev().take_while(|(_, c)| {
+        match c {
+            ')' | ']' | '>' => depth += 1,
+            '(' | '[' | '<' => depth -= 1,
+            c => return depth > 0 || inside(*c),
+        }
+        depth >= 0
+    });
+    &code[start.last().map_or(chain.len(), |(at, _)| at)..]
 }
 
 impl Answer {
@@ -288,7 +307,16 @@ mod tests {
         assert_eq!(inspected("run.fit(", 8), 8);
         assert_eq!(inspected("f(g(1), ", 8), 2);
         assert_eq!(inspected("run", 1), 3);
+        assert_eq!(inspected("run(2.0", 7), 4);
         assert_eq!(inspected("a + ", 4), 4);
+    }
+
+    #[test]
+    fn an_expression_is_cut_out_of_what_stands_before_it() {
+        assert_eq!(expression("let load = haul("), "haul(");
+        assert_eq!(expression("for x in a { run.workers([1, 2]).fit("), "run.workers([1, 2]).fit(");
+        assert_eq!(expression("1 + Vec::<u8>::with_capacity("), "Vec::<u8>::with_capacity(");
+        assert_eq!(expression("f(x"), "x");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::state_folder::{StateFolder, Tools};
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 use evcxr::{CommandContext, EvalContext};
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -28,8 +30,9 @@ pub struct Evaluator {
     outbox: Outbox,
     shared: Arc<Shared>,
     listener: UnixListener,
-    /// Outside the state folder: a socket's path has 108 bytes at most.
-    _socket_folder: tempfile::TempDir,
+    /// The kernel's folder, kept open because [`Self::socket`] goes through it.
+    _open_folder: File,
+    /// Where relays connect.
     socket: PathBuf,
     /// Why no cell can run, told to each of them.
     broken: Option<String>,
@@ -61,9 +64,9 @@ impl Evaluator {
     }
 
     fn new(state: StateFolder, folder: &Path, outbox: Outbox) -> Result<Self> {
-        let socket_folder =
-            tempfile::Builder::new().prefix("onramp-").tempdir().context("cannot make a temporary folder")?;
-        let socket = socket_folder.path().join("relay");
+        // A socket's path has 108 bytes at most, and the folder's may be longer than that.
+        let open_folder = File::open(folder).context("cannot open the kernel's folder")?;
+        let socket = PathBuf::from(format!("/proc/{}/fd/{}/relay", std::process::id(), open_folder.as_raw_fd()));
         let listener = UnixListener::bind(&socket).context("cannot make the relay's socket")?;
         let shared = Shared {
             running: Mutex::default(),
@@ -81,7 +84,7 @@ impl Evaluator {
             outbox,
             shared: Arc::new(shared),
             listener,
-            _socket_folder: socket_folder,
+            _open_folder: open_folder,
             socket,
             broken: None,
             library: None,

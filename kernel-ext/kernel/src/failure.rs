@@ -14,6 +14,9 @@ const OFF: &str = "\x1b[0m";
 /// Codes of rustc's errors are explained here.
 const EXPLANATIONS: &str = "https://doc.rust-lang.org/error_codes/";
 
+/// The system's words for it.
+const DISK_FULL: &str = "No space left on device";
+
 /// Why a cell failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
@@ -91,10 +94,23 @@ impl Failure {
         failure
     }
 
+    fn disk_full() -> Self {
+        Self::plain(
+            "DiskFull",
+            "the disk with the folder `target` is full, so the cell could not be compiled: free some space and run it again; nothing ran, and all variables are kept",
+        )
+    }
+
     /// What evcxr could not compile or do.
     pub fn evcxr(error: &evcxr::Error, count: usize, source: &str, known: &Known) -> Self {
         match error {
+            evcxr::Error::CompilationErrors(errors)
+                if errors.iter().any(|error| error.rendered().contains(DISK_FULL)) =>
+            {
+                Self::disk_full()
+            }
             evcxr::Error::CompilationErrors(errors) if !errors.is_empty() => compile(errors, count, source, known),
+            other if other.to_string().contains(DISK_FULL) => Self::disk_full(),
             other => Self::plain("CompileError", other.to_string()),
         }
     }

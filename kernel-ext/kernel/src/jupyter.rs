@@ -32,6 +32,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 const AFTER_BAD_MESSAGE: Duration = Duration::from_millis(10);
 /// Between two looks at whether an input is still waited for.
 const INPUT_POLL: Duration = Duration::from_millis(50);
+/// Between two looks at whether the Jupyter that started the kernel is still there.
+const PARENT_POLL: Duration = Duration::from_secs(1);
 /// Time for the last messages to leave before the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -133,13 +135,28 @@ pub fn run(connection: &Path, helpers: &Path, state: &Path) -> Result<()> {
         outbox.publish(Status::starting().into());
         let work = evaluator.start()?;
         tokio::spawn(serve_shell(receiver, Desk { outbox: outbox.clone(), work, shared: shared.clone(), assistant }));
-        serve_control(control, outbox, &shared, interrupter.clone()).await;
+        tokio::select! {
+            () = serve_control(control, outbox, &shared, interrupter.clone()) => {}
+            () = orphaned() => eprintln!("onramp-kernel: the Jupyter that started this kernel is gone; so it ends"),
+        }
         tokio::time::sleep(LAST_WORDS).await;
         anyhow::Ok(())
     })?;
     interrupter.end();
     // Threads that compile or run have nothing left to do.
     std::process::exit(0)
+}
+
+/// Returns when the Jupyter that started this process has ended without a word.
+async fn orphaned() {
+    // Set by Jupyter when it starts a kernel of its own; one that is started by hand may outlive its shell.
+    if std::env::var_os("JPY_PARENT_PID").is_none() {
+        return std::future::pending().await;
+    }
+    let parent = nix::unistd::getppid();
+    while nix::unistd::getppid() == parent {
+        tokio::time::sleep(PARENT_POLL).await;
+    }
 }
 
 async fn publish(mut iopub: KernelIoPubXPubConnection, mut messages: UnboundedReceiver<JupyterMessage>) {

@@ -15,6 +15,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
+/// More text than this of one cell, in bytes, makes a notebook that no browser opens.
+const MOST_TEXT: usize = 20_000_000;
+
 /// What is known of the cell that runs.
 #[derive(Debug, Default)]
 pub struct Running {
@@ -36,6 +39,8 @@ pub struct Running {
     pub spent: Option<Spent>,
     /// The highest [`Command::Sync`] that was answered.
     pub synced: u64,
+    /// How many bytes of text it has printed.
+    pub printed: usize,
     /// Text that the warm-up printed, shown when it fails.
     pub before: String,
 }
@@ -145,9 +150,18 @@ fn handle(event: Event, shared: &Shared, outbox: &Outbox) {
 
 /// Sends text of the cell that runs to the client; keeps that of the warm-up.
 pub fn publish_stream(running: &mut Running, outbox: &Outbox, text: String, stream: impl Fn(&str) -> StreamContent) {
-    match &running.request {
-        Some(request) => outbox.publish(stream(&text).as_child_of(request)),
-        None => running.before.push_str(&text),
+    let Some(request) = &running.request else {
+        running.before.push_str(&text);
+        return;
+    };
+    let before = running.printed;
+    running.printed += text.len();
+    if running.printed <= MOST_TEXT {
+        outbox.publish(stream(&text).as_child_of(request));
+    } else if before <= MOST_TEXT {
+        let note =
+            format!("\nThis cell has printed more than {} MB; what follows is not shown.\n", MOST_TEXT / 1_000_000);
+        outbox.publish(StreamContent::stderr(&note).as_child_of(request));
     }
 }
 

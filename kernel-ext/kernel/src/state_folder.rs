@@ -133,8 +133,7 @@ impl StateFolder {
         fs::create_dir_all(&kernels)?;
         for entry in fs::read_dir(&kernels)?.flatten() {
             let pid = entry.file_name().to_string_lossy().parse::<u32>().ok();
-            let running = pid.is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
-            if !running {
+            if !pid.is_some_and(is_kernel) {
                 // Another kernel may be removing it as well.
                 let _ = fs::remove_dir_all(entry.path());
             }
@@ -144,6 +143,15 @@ impl StateFolder {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(folder)
     }
+}
+
+/// Whether a process with this id runs a kernel: one that has ended and waits to be noticed does not, and neither does
+/// another program that was given the id of a kernel that is gone.
+fn is_kernel(pid: u32) -> bool {
+    let name =
+        |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().trim_end_matches(" (deleted)").to_owned());
+    let program = fs::read_link(format!("/proc/{pid}/exe")).ok().and_then(name);
+    program.is_some() && program == std::env::current_exe().ok().and_then(name)
 }
 
 fn newer_source(folder: &Path, than: SystemTime) -> Result<Option<PathBuf>> {
