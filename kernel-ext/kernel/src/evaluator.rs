@@ -5,6 +5,7 @@ use crate::interrupt::{Interrupter, Request};
 use crate::jupyter::Outbox;
 use crate::running::{Shared, listen};
 use crate::session::{Session, Work};
+use crate::stand_in::metadata::WITHOUT_STANDARD;
 use crate::state_folder::{StateFolder, Tools};
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
@@ -19,10 +20,9 @@ use std::time::SystemTime;
 
 /// Cells compile quickly and run well enough at this level; the heavy work is in the helper library.
 const OPT_LEVEL: &str = "1";
-/// What every kernel does before its first cell, so that a learner does not wait for it: loads the helper crate,
-/// meets the first `?`, infers the type of a first variable and drops it again.
-const WARM_UP: [&str; 3] =
-    ["Ok::<(), std::fmt::Error>(())?;", "let onramp_warm_up = vec![1u8];", "drop(onramp_warm_up);"];
+/// What every kernel does before its first cell, so that a learner does not wait for it: meets a first `?` and infers
+/// the type of a first variable, in one cell with the dependency on the helper crate, and drops the variable again.
+const WARM_UP: [&str; 2] = ["let onramp_warm_up = \"1\".parse::<usize>()?;", "drop(onramp_warm_up);"];
 
 /// Runs cells; see [`Evaluator::start`].
 pub struct Evaluator {
@@ -154,7 +154,11 @@ impl Evaluator {
             anyhow::anyhow!("Rust cells cannot be compiled here: {error}\n{}", self.shared.running().before)
         };
         let (mut context, outputs) = {
-            let (mut context, outputs) = EvalContext::with_subprocess_command(relay).map_err(explain)?;
+            let hide = self.shared.folder.join(WITHOUT_STANDARD);
+            std::fs::write(&hide, "").with_context(|| format!("cannot write {}", hide.display()))?;
+            let made = EvalContext::with_subprocess_command(relay).map_err(explain);
+            std::fs::remove_file(&hide)?;
+            let (mut context, outputs) = made?;
             context.set_opt_level(OPT_LEVEL).map_err(explain)?;
             (CommandContext::with_eval_context(context), outputs)
         };
@@ -162,7 +166,7 @@ impl Evaluator {
         std::thread::spawn(move || outputs.stdout.iter().for_each(drop));
         std::thread::spawn(move || outputs.stderr.iter().for_each(drop));
         let helpers = format!(":dep onramp = {{ path = \"{}\" }}", self.state.helpers.display());
-        for code in [helpers.as_str()].into_iter().chain(WARM_UP) {
+        for code in [&format!("{helpers}\n{}", WARM_UP[0]), WARM_UP[1]] {
             context.execute(code).map_err(explain)?;
         }
         Ok(context)

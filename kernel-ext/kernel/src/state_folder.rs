@@ -86,7 +86,8 @@ impl StateFolder {
         write_atomically(&self.path.join("tools.json"), &serde_json::to_vec_pretty(tools)?)
     }
 
-    /// Hash over what the recordings depend on: the manifests, the lock file, cargo's configuration, the compiler.
+    /// Hash over what the recordings depend on: the manifests, the lock file, cargo's configuration, the compiler, and
+    /// this program.
     pub fn made_from(&self, rustc: &Path) -> Result<String> {
         let root = self.workspace();
         let mut hash = Sha256::new();
@@ -96,7 +97,10 @@ impl StateFolder {
         }
         let version = std::process::Command::new(rustc).arg("-vV").output();
         hash.update(version.with_context(|| format!("cannot run {}", rustc.display()))?.stdout);
-        hash.update(include_str!("../Cargo.toml"));
+        // Another kernel may record other things.
+        let kernel = std::env::current_exe().and_then(fs::metadata).and_then(|kernel| kernel.modified());
+        let kernel = kernel.context("cannot find the kernel's own program")?;
+        hash.update(format!("{:?}", kernel.duration_since(SystemTime::UNIX_EPOCH)));
         Ok(format!("{:x}", hash.finalize()))
     }
 
@@ -119,7 +123,9 @@ impl StateFolder {
     pub fn check_fresh(&self) -> Result<Tools> {
         let tools = self.tools()?;
         if self.made_from(&tools.rustc)? != tools.made_from {
-            bail!("The project's manifests, its lock file or the compiler changed since it was set up. {FIX}");
+            bail!(
+                "The project's manifests, its lock file, the compiler or the kernel changed since it was set up. {FIX}"
+            );
         }
         if let Some(newer) = newer_source(&self.helpers.join("src"), tools.built()?)? {
             bail!("{} changed after the helper library was compiled. {FIX}", newer.display());

@@ -23,16 +23,31 @@ struct Bench {
     run: fn(&Workspace, bool) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 7] = [
     Bench {
         name: "cell",
-        about: "a cell with one helper call and one let, beside stock evcxr_jupyter",
+        about: "a cell with one helper call and one let, beside stock evcxr_jupyter and plain rustc",
         run: |workspace, _| cells::cell(workspace),
+    },
+    Bench {
+        name: "plain",
+        about: "a cell without dependencies, beside stock evcxr_jupyter and plain rustc",
+        run: |workspace, _| cells::plain(workspace),
     },
     Bench {
         name: "start",
         about: "kernel process start to the first helper result with a let, beside stock evcxr_jupyter",
         run: |workspace, _| cells::start(workspace),
+    },
+    Bench {
+        name: "info",
+        about: "kernel process start to its answer to kernel_info, beside stock evcxr_jupyter",
+        run: |workspace, _| cells::info(workspace),
+    },
+    Bench {
+        name: "long",
+        about: "500 cells that redefine the same ten variables: time and memory",
+        run: |workspace, _| cells::long(workspace),
     },
     Bench { name: "setup", about: "the steps of a set-up; --cold does one with empty caches", run: cold::setup },
     Bench { name: "ci", about: "one run of .ci/run; --cold does one with empty caches", run: cold::ci },

@@ -42,7 +42,7 @@ pub fn answer(around: &Surroundings, arguments: &[OsString]) -> Result<ExitCode>
     let answer = match kept.and_then(|text| serde_json::from_str(&text).ok()) {
         Some(answer) => answer,
         None => {
-            let answer = ask(around, arguments, question.is_some_and(|q| q == "metadata"))?;
+            let answer = ask(around, arguments)?;
             if lasting {
                 write_atomically(&file, &serde_json::to_vec(&answer)?)?;
             }
@@ -59,7 +59,8 @@ fn key(around: &Surroundings, words: &[String]) -> Result<String> {
     let manifest = std::fs::read_to_string(around.folder.join("Cargo.toml")).unwrap_or_default();
     let name = manifest.lines().find(|line| line.trim_start().starts_with("name")).unwrap_or_default().trim();
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    Ok(format!("{}\n{name}\n{}\n{flags}", words.join("\u{1f}"), recipe::dependencies(&around.folder)))
+    let without = around.folder.join(metadata::WITHOUT_STANDARD).exists();
+    Ok(format!("{}\n{name}\n{}\n{flags}\n{without}", words.join("\u{1f}"), recipe::dependencies(&around.folder)))
 }
 
 /// Whether the manifest depends on nothing but the helper crate, about which set-up knows when it changes. Other
@@ -69,14 +70,17 @@ fn lasts(around: &Surroundings) -> bool {
     recipe::dependencies(&around.folder).lines().all(|line| line.contains(&format!("\"{helpers}\"")))
 }
 
-fn ask(around: &Surroundings, arguments: &[OsString], metadata: bool) -> Result<Answer> {
+fn ask(around: &Surroundings, arguments: &[OsString]) -> Result<Answer> {
     recipe::seed_lock_file(around)?;
     let output =
         real_cargo(around, arguments).output().with_context(|| format!("cannot run {}", around.cargo.display()))?;
     let folder = around.folder.to_string_lossy().into_owned();
     let mut stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    if metadata && output.status.success() {
+    let asked = |word: &str| arguments.iter().any(|argument| argument == word);
+    if asked("metadata") && output.status.success() {
         stdout = metadata::prune(&stdout, around)?;
+    } else if asked("cfg") {
+        stdout = metadata::without_processor(&stdout);
     }
     Ok(Answer {
         stdout: stdout.replace(&folder, FOLDER),

@@ -11,14 +11,23 @@ use std::collections::HashSet;
 /// Of the helper crate's own dependencies, those whose types appear in signatures that a cell calls.
 const NAMED: [&str; 4] = ["candle-core", "candle-nn", "serde", "serde_core"];
 
+/// Of the standard library's packages, those that a cell can name. The others are its tests and what it is built from.
+const STANDARD: [&str; 3] = ["core", "alloc", "std"];
+
+/// While a file of this name is in the kernel's folder, the standard library is left out as well: evcxr's context is made
+/// with a cell `42`, for which rust-analyzer would load and analyse all of it, only to do so again when the first
+/// dependency comes.
+pub const WITHOUT_STANDARD: &str = "without-standard-library";
+
 /// `metadata` with fewer packages; unchanged when there is nothing to leave out.
 pub fn prune(metadata: &str, around: &Surroundings) -> Result<String> {
     let mut metadata: Value = serde_json::from_str(metadata)?;
     let helpers = around.state.helpers.join("Cargo.toml");
     let keep = match metadata["packages"].as_array() {
         Some(packages) if packages.iter().any(|p| p["name"] == "core") => {
-            // The standard library's own dependencies, which its public types do not show.
-            packages.iter().filter(|p| p["source"].is_null()).filter_map(id).collect()
+            let without = around.folder.join(WITHOUT_STANDARD).exists();
+            let named = |p: &&Value| !without && p["name"].as_str().is_some_and(|name| STANDARD.contains(&name));
+            packages.iter().filter(named).filter_map(id).collect()
         }
         Some(packages) => match packages.iter().find(|p| p["manifest_path"] == *helpers.to_string_lossy()) {
             Some(helper) => reachable(&metadata, helper["id"].as_str().unwrap_or_default()),
@@ -28,6 +37,13 @@ pub fn prune(metadata: &str, around: &Surroundings) -> Result<String> {
     };
     leave_out(&mut metadata, &keep);
     Ok(metadata.to_string())
+}
+
+/// The configuration, as rustc prints it, without the kind of processor: more than half of the standard library's
+/// source is functions for single instructions of it, and none of their types is one that a cell keeps.
+pub fn without_processor(cfg: &str) -> String {
+    let processor = |line: &&str| line.starts_with("target_arch=") || line.starts_with("target_feature=");
+    cfg.lines().filter(|line| !processor(line)).map(|line| format!("{line}\n")).collect()
 }
 
 fn id(package: &Value) -> Option<String> {
@@ -91,6 +107,13 @@ mod tests {
     use super::*;
     use crate::state_folder::StateFolder;
     use serde_json::json;
+
+    #[test]
+    fn the_processor_is_left_out() {
+        let cfg =
+            "panic=\"unwind\"\ntarget_arch=\"x86_64\"\ntarget_feature=\"sse\"\ntarget_pointer_width=\"64\"\nunix\n";
+        assert_eq!(without_processor(cfg), "panic=\"unwind\"\ntarget_pointer_width=\"64\"\nunix\n");
+    }
 
     #[test]
     fn only_what_a_cell_can_name_is_left() {

@@ -7,7 +7,7 @@
 
 mod answers;
 mod cell_source;
-mod metadata;
+pub mod metadata;
 mod recipe;
 
 use crate::environment::{self, Surroundings};

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use super::report::Row;
+use super::report::{Row, median};
 use super::stock;
 use crate::process::end_with_this_process;
 use crate::python::venv_command;
@@ -14,6 +14,9 @@ use crate::workspace::Workspace;
 
 const CELL_REPEATS: u32 = 30;
 const START_REPEATS: u32 = 5;
+const LONG_REPEATS: u32 = 500;
+/// Cells at the beginning and at the end that are compared.
+const LONG_ENDS: usize = 20;
 const STOCK: &str = "evcxr_jupyter 0.22.0";
 
 /// Seconds by kernel name, as the script prints them.
@@ -24,8 +27,15 @@ type Samples = BTreeMap<String, Vec<f64>>;
 /// # Errors
 /// When a kernel or a cell fails.
 pub fn cell(workspace: &Workspace) -> Result<Vec<Row>> {
-    let samples = measure(workspace, "cell", CELL_REPEATS)?;
-    Ok(vec![row("cell", "request to reply, median", samples)])
+    Ok(compared("cell", "request to reply, median", measure(workspace, "cell", CELL_REPEATS)?))
+}
+
+/// A cell without any dependency or variable, in warm kernels.
+///
+/// # Errors
+/// When a kernel or a cell fails.
+pub fn plain(workspace: &Workspace) -> Result<Vec<Row>> {
+    Ok(compared("plain", "request to reply, median", measure(workspace, "plain", CELL_REPEATS)?))
 }
 
 /// A kernel's start to the first helper result with a `let`.
@@ -33,14 +43,46 @@ pub fn cell(workspace: &Workspace) -> Result<Vec<Row>> {
 /// # Errors
 /// When a kernel or a cell fails.
 pub fn start(workspace: &Workspace) -> Result<Vec<Row>> {
-    let samples = measure(workspace, "start", START_REPEATS)?;
-    Ok(vec![row("start", "process start to first result, median", samples)])
+    Ok(compared("start", "process start to first result, median", measure(workspace, "start", START_REPEATS)?))
 }
 
-fn row(case: &str, metric: &str, mut samples: Samples) -> Row {
+/// A kernel's start to its answer to `kernel_info`.
+///
+/// # Errors
+/// When a kernel does not start.
+pub fn info(workspace: &Workspace) -> Result<Vec<Row>> {
+    Ok(compared("info", "process start to kernel_info, median", measure(workspace, "info", CELL_REPEATS)?))
+}
+
+/// Many cells that redefine the same ten variables: whether the last ones are slower, or memory is lost.
+///
+/// # Errors
+/// When the kernel or a cell fails.
+pub fn long(workspace: &Workspace) -> Result<Vec<Row>> {
+    let samples = measure(workspace, "long", LONG_REPEATS)?;
+    let (Some(seconds), Some([before, after])) = (samples.get("seconds"), samples.get("memory").map(Vec::as_slice))
+    else {
+        bail!("the benchmark gave neither times nor memory");
+    };
+    anyhow::ensure!(seconds.len() == LONG_REPEATS as usize, "the benchmark gave {} samples", seconds.len());
+    let (first, last) = (&seconds[..LONG_ENDS], &seconds[seconds.len() - LONG_ENDS..]);
+    let slower = median(last) / median(first);
+    Ok(vec![
+        Row::seconds("long", "request to reply, median of all", seconds.clone(), None),
+        Row::plain("long", "last 20 cells over first 20", slower, "times"),
+        Row::plain("long", "idle memory with the library loaded", *before, "MB"),
+        Row::plain("long", "memory after all cells over before", after / before, "times"),
+    ])
+}
+
+/// A row for each peer that was measured.
+fn compared(case: &str, metric: &str, mut samples: Samples) -> Vec<Row> {
     let ours = samples.remove("onramp").unwrap_or_default();
-    let theirs = samples.remove("stock").unwrap_or_default();
-    Row::seconds(case, metric, ours, Some((STOCK, &theirs)))
+    let row = |(name, theirs): (String, Vec<f64>)| {
+        let peer = if name == "stock" { STOCK } else { "rustc 1.95 alone, same source" };
+        Row::seconds(case, metric, ours.clone(), Some((peer, &theirs)))
+    };
+    samples.into_iter().rev().map(row).collect()
 }
 
 fn measure(workspace: &Workspace, what: &str, repeats: u32) -> Result<Samples> {
@@ -56,9 +98,9 @@ fn measure(workspace: &Workspace, what: &str, repeats: u32) -> Result<Samples> {
         bail!("the benchmark {what:?} failed ({}); its message is above", output.status);
     }
     let samples: Samples = serde_json::from_slice(&output.stdout).context("the benchmark printed no samples")?;
-    for kernel in ["onramp", "stock"] {
-        let count = samples.get(kernel).map_or(0, Vec::len);
-        anyhow::ensure!(count == repeats as usize, "the benchmark gave {count} samples of {kernel}, not {repeats}");
+    for (name, values) in samples.iter().filter(|(name, _)| *name != "memory") {
+        let count = values.len();
+        anyhow::ensure!(count == repeats as usize, "the benchmark gave {count} samples of {name}, not {repeats}");
     }
     Ok(samples)
 }
