@@ -1,16 +1,17 @@
-"""The lesson in JupyterLab, in a real browser: Run All finishes and the figures are really drawn."""
+"""JupyterLab and Notebook in a real browser: Run All finishes and the figures are really drawn."""
 
+import contextlib
 import json
 import secrets
-import shutil
 import socket
 import subprocess
 import time
 import urllib.request
 
+import nbformat
 import pytest
 
-from conftest import LESSON, NOTEBOOKS, OUTPUT, need_program, venv_program
+from conftest import NOTEBOOKS, OUTPUT, need_program, notebook, venv_program
 
 #: Without these, Chromium as root refuses to start and talks to hosts that a test must not need.
 FLAGS = [
@@ -26,21 +27,21 @@ RUN_ALL_SECONDS = 600
 CURVES = ".scatterlayer .trace"
 
 
-@pytest.fixture
-def jupyterlab(tmp_path):
-    """JupyterLab on a free port with a copy of the lesson that a test may change; yields the lesson's address."""
+@contextlib.contextmanager
+def serve(application, content, tmp_path, *options):
+    """JupyterLab or Notebook on a free port with this notebook beside the lessons; gives the notebook's address."""
     # Beside the original, so that `../helpers` means the same; the server's folder is the project's own.
     copy = NOTEBOOKS / f"browser-test-{secrets.token_hex(4)}.ipynb"
-    shutil.copy(LESSON, copy)
+    nbformat.write(content, copy)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    log = (OUTPUT / "logs" / "browser-test-jupyterlab.log").open("w")
+    log = (OUTPUT / "logs" / f"browser-test-{application}.log").open("w")
     server = subprocess.Popen(
         [
             venv_program("jupyter"),
-            "lab",
+            application,
             "--no-browser",
             "--allow-root",
             "--ServerApp.ip=127.0.0.1",
@@ -49,6 +50,7 @@ def jupyterlab(tmp_path):
             f"--ServerApp.root_dir={NOTEBOOKS}",
             f"--IdentityProvider.token={token}",
             f"--LabApp.workspaces_dir={tmp_path / 'workspaces'}",
+            *options,
         ],
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -56,8 +58,9 @@ def jupyterlab(tmp_path):
     )
     try:
         base = f"http://127.0.0.1:{port}"
-        wait_for_server(f"{base}/api/status?token={token}", server)
-        yield f"{base}/lab/tree/{copy.name}?token={token}"
+        wait_for_server(f"{base}/api/status?token={token}", server, log.name)
+        page = "lab/tree" if application == "lab" else "notebooks"
+        yield f"{base}/{page}/{copy.name}?token={token}"
     finally:
         server.terminate()
         try:
@@ -69,41 +72,77 @@ def jupyterlab(tmp_path):
         copy.unlink(missing_ok=True)
 
 
-def wait_for_server(address, server):
+def wait_for_server(address, server, log):
     for _ in range(240):
-        assert server.poll() is None, "JupyterLab ended at its start; see target/lab/logs/browser-test-jupyterlab.log"
+        assert server.poll() is None, f"Jupyter ended at its start; see {log}"
         try:
             with urllib.request.urlopen(address, timeout=5) as answer:
                 json.load(answer)
                 return
         except OSError:
             time.sleep(0.25)
-    pytest.fail("JupyterLab did not answer within a minute")
+    pytest.fail("Jupyter did not answer within a minute")
 
 
-def test_run_all_draws_the_figures(jupyterlab, lesson):
+@contextlib.contextmanager
+def opened(address):
+    """The notebook at this address in Chromium, its kernel named and nothing asked."""
     chromium = need_program("chromium", "chromium-browser", "google-chrome")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(jupyterlab)
+        page.goto(address)
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
         # The kernel's name appears once it runs.
         page.locator(".jp-KernelName", has_text="Rust (Onramp)").first.wait_for(timeout=120_000)
         assert page.locator(".jp-Dialog").count() == 0, "a dialog asks something before the learner has begun"
+        yield page
+        browser.close()
 
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        wait_until_finished(page, sum(cell.cell_type == "code" for cell in lesson.cells))
 
+def run_all(page, content):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    wait_until_finished(page, sum(cell.cell_type == "code" for cell in content.cells))
+
+
+def test_run_all_draws_the_figures(lesson, tmp_path):
+    with serve("lab", lesson, tmp_path) as address, opened(address) as page:
+        run_all(page, lesson)
         drawn = count_drawn(page)
         page.locator(".jp-NotebookPanel .js-plotly-plot").first.scroll_into_view_if_needed()
         page.screenshot(path=OUTPUT / "lesson.png")
-        browser.close()
     assert len(drawn) >= 3, f"figures with drawn curves: {drawn}"
     assert all(count > 0 for count in drawn), f"a figure without a single drawn curve: {drawn}"
+
+
+SHORT = [
+    ':dep onramp = { path = "../helpers" }\nuse onramp::prelude::*;',
+    "let run = Training::new(Mlp::new(64).inputs(64)).data(Source::digits()).steps(300).run()?;\nrun",
+    'for lane in progress("counting lanes", 0..20) {\n    std::thread::sleep(std::time::Duration::from_millis(50));\n}',
+    'let lanes: usize = "four";',
+]
+DARK = {"theme": "JupyterLab Dark", "adaptive-theme": False}
+
+
+@pytest.mark.parametrize("application, theme", [("lab", DARK), ("notebook", None)])
+def test_a_training_its_figure_and_an_error_are_shown(application, theme, tmp_path):
+    short = notebook(*SHORT)
+    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(theme or {}))
+    options = [f"--LabApp.user_settings_dir={tmp_path / 'settings'}"] if application == "lab" else []
+    with serve(application, short, tmp_path, *options) as address, opened(address) as page:
+        run_all(page, short)
+        drawn = count_drawn(page)
+        light = page.evaluate("document.body.dataset.jpThemeLight")
+        said = page.locator(".jp-NotebookPanel").inner_text()
+        page.screenshot(path=OUTPUT / f"short-{application}.png")
+    assert len(drawn) == 1 and drawn[0] > 0, f"figures with drawn curves: {drawn}"
+    assert light == ("false" if theme else "true")
+    assert "counting lanes: 20 of 20" in said and "mismatched types" in said
 
 
 def wait_until_finished(page, code_cells):

@@ -1,5 +1,6 @@
 """The kernel speaks Jupyter's protocol: the checks of jupyter_kernel_test, and what Onramp promises beyond them."""
 
+import re
 import time
 
 import jupyter_kernel_test
@@ -107,6 +108,24 @@ def test_a_compile_error_has_rustc_s_message_span_and_help(kernel):
     assert "mismatched types" in traceback
     assert '"four"' in traceback, "the span does not show the learner's own line"
     assert "onramp-" not in traceback and "/src/lib.rs" not in traceback, "the error speaks of files of ours"
+
+
+ADVICE = {
+    "let cars = vec![1, 2]; let first = &cars;": "`first` borrows from another variable",
+    "let double = |x: i32| 2 * x;": "Write a function, `fn double(",
+    "let halves = vec![2, 4].into_iter().map(|x| x / 2);": ".collect::<Vec<_>>()",
+    "for lane in 0..3 { lane;": "this `{` is never closed",
+    "use std::collection::HashMap;": "1 | use std::collection::HashMap;",
+}
+
+
+@pytest.mark.parametrize("code", ADVICE)
+def test_a_beginner_s_mistake_is_told_in_plain_words(kernel, code):
+    reply, _ = run(kernel, code)
+    assert reply["status"] == "error"
+    told = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(reply["traceback"]))
+    assert ADVICE[code] in told
+    assert "evcxr" not in told
 
 
 def test_a_failure_s_traceback_has_only_the_learner_s_frames(kernel):

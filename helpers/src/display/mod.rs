@@ -3,10 +3,11 @@
 //! - [`Bundle`]: one result in several forms (HTML, plot, text) and the protocol that carries it
 //! - [`display`], [`clear_output`]: results that are shown while a cell runs, and change in place
 //! - [`progress`], [`Progress`]: how far a loop or a long call is
-//! - [`Table`]: rows and columns, as HTML and as aligned text
+//! - [`Table`]: rows and columns, as HTML and as aligned text; `Table::from(&frame)` shows a polars data frame
 //! - [`significant`], [`chosen`]: measured numbers with as many digits as a reader can use, chosen ones as they are
 
 mod bundle;
+mod frame;
 mod live;
 mod number;
 mod progress;

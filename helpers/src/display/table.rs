@@ -75,7 +75,7 @@ impl Table {
             self.notes.iter().map(|note| format!("<p style=\"margin:2px 12px\">{}</p>", escape(note))).collect();
         format!(
             "<div class=\"onramp-table\" style=\"overflow-x:auto\"><table style=\"border-collapse:collapse\">\
-             <caption style=\"text-align:left;font-weight:bold;padding:4px 12px\">{}</caption>\
+             <caption style=\"text-align:left;font-weight:bold;padding:4px 12px;white-space:nowrap\">{}</caption>\
              <thead>{head}</thead><tbody>{body}</tbody></table>{notes}</div>",
             escape(&self.title)
         )

@@ -52,6 +52,21 @@ fn text_columns_are_aligned_and_numbers_stand_right() {
 }
 
 #[test]
+fn a_data_frame_shows_its_shape_its_types_and_both_ends() {
+    use polars::prelude::{DataFrame, NamedFrom, Series};
+    let column = |name: &str, count: i32| Series::new(name.into(), (0..count).collect::<Vec<i32>>()).into();
+    let long = DataFrame::new(40, vec![column("lane", 40), column("cars", 40)]).unwrap();
+    let text = Table::from(&long).to_string();
+    assert!(text.starts_with("40 rows, 2 columns"), "{text}");
+    assert!(text.contains("lane (i32)") && text.contains("39") && !text.contains("20"), "{text}");
+    assert_eq!(Table::from(&long).len(), 11);
+    let wide = DataFrame::new(3, (0..30).map(|at| column(&format!("c{at}"), 3)).collect()).unwrap();
+    let text = Table::from(&wide).to_string();
+    assert!(text.contains("c4 (i32)") && text.contains("c29 (i32)") && !text.contains("c15"), "{text}");
+    assert!(text.contains('…'), "{text}");
+}
+
+#[test]
 fn rows_of_other_lengths_lose_nothing() {
     let table = Table::new("t", ["a", "b"]).row(["1"]).row(["2", "3", "4"]);
     assert_eq!(table.len(), 2);

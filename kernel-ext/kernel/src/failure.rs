@@ -1,9 +1,11 @@
 //! What a cell that failed tells: Jupyter's ename, evalue and traceback, in words that a beginner can act on.
 
+use crate::advice;
 use crate::cell_lines::{CellLine, CellLines};
 use crate::events::{Exit, Panic, UserError};
 use crate::known::Known;
 use crate::runtime::CELL_SOURCE;
+use crate::source;
 use jupyter_protocol::{ErrorOutput, ReplyError};
 use std::fmt::Write;
 
@@ -109,9 +111,12 @@ impl Failure {
             {
                 Self::disk_full()
             }
-            evcxr::Error::CompilationErrors(errors) if !errors.is_empty() => compile(errors, count, source, known),
+            evcxr::Error::CompilationErrors(errors) if !errors.is_empty() => match source::lone_bracket(source) {
+                Some((at, what)) => lone_bracket(at, &what, count, source),
+                None => compile(errors, count, source, known),
+            },
             other if other.to_string().contains(DISK_FULL) => Self::disk_full(),
-            other => Self::plain("CompileError", other.to_string()),
+            other => Self::plain("CompileError", advice::in_plain_words(&other.to_string())),
         }
     }
 }
@@ -148,6 +153,30 @@ fn crash(signal: i32) -> String {
     format!("the cell's process crashed with {name} (signal {signal}): {cause}")
 }
 
+fn lone_bracket(at: usize, what: &str, count: usize, source: &str) -> Failure {
+    let mut failure = Failure::plain("CompileError", what);
+    let (line, column) = place(source, at);
+    failure.traceback.push(excerpt(count, source, line, column, 1));
+    failure
+}
+
+/// Line and column, both from 1, of a byte.
+fn place(source: &str, at: usize) -> (usize, usize) {
+    let before = &source[..at];
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// Where it is, and the line with a mark under so many characters.
+fn excerpt(count: usize, source: &str, line: usize, column: usize, marks: usize) -> String {
+    let (width, text) = (line.to_string().len(), source.lines().nth(line - 1).unwrap_or_default());
+    let (indent, marks) = (" ".repeat(column - 1), "^".repeat(marks));
+    format!(
+        " {BLUE}-->{OFF} cell {count}, line {line}, column {column}\n{BLUE}{line} |{OFF} {text}\n{:>width$} {BLUE}|{OFF} {indent}{RED}{marks}{OFF}",
+        ""
+    )
+}
+
 fn compile(errors: &[evcxr::CompilationError], count: usize, source: &str, known: &Known) -> Failure {
     let first = &errors[0];
     let mut traceback: Vec<String> = Vec::new();
@@ -157,38 +186,55 @@ fn compile(errors: &[evcxr::CompilationError], count: usize, source: &str, known
             traceback.push(text);
         }
     }
-    Failure { ename: first.code().unwrap_or("CompileError").into(), evalue: first.message(), traceback }
+    Failure {
+        ename: first.code().unwrap_or("CompileError").into(),
+        evalue: advice::in_plain_words(&first.message()),
+        traceback,
+    }
 }
 
 /// rustc's message, the learner's lines with a mark under what it speaks of, and its help.
 fn describe(error: &evcxr::CompilationError, count: usize, source: &str, known: &Known) -> String {
     let code = error.code().map(|c| format!("[{c}]")).unwrap_or_default();
-    let mut text = format!("{BOLD}{RED}error{code}{OFF}{BOLD}: {}{OFF}", error.message());
+    let headline = advice::in_plain_words(&error.message());
+    let mut text = format!("{BOLD}{RED}error{code}{OFF}{BOLD}: {headline}{OFF}");
     let lines: Vec<&str> = source.lines().collect();
     let mut spans: Vec<_> = error.spanned_messages().iter().filter_map(|m| Some((m, m.span?))).collect();
     spans.sort_by_key(|(message, span)| (!message.is_primary, span.start_line, span.start_column));
     if let Some((_, span)) = spans.first() {
         let _ = write!(text, "\n {BLUE}-->{OFF} cell {count}, line {}, column {}", span.start_line, span.start_column);
     }
+    if spans.is_empty()
+        && let Some((name, at)) = named(&error.message(), source)
+    {
+        let (line, column) = place(source, at);
+        let _ = write!(text, "\n{}", excerpt(count, source, line, column, name.chars().count()));
+    }
     let width = spans.iter().map(|(_, span)| span.end_line.to_string().len()).max().unwrap_or(1);
+    let mut shown = None;
     for (message, span) in &spans {
         let Some(line) = lines.get(span.start_line - 1) else { continue };
+        // Two marks in one line stand below the same copy of it.
+        if shown.replace(span.start_line) != Some(span.start_line) {
+            let _ = write!(text, "\n{BLUE}{:>width$} |{OFF} {line}", span.start_line);
+        }
         let end = if span.end_line == span.start_line { span.end_column } else { line.chars().count() + 1 };
         let marks = end.saturating_sub(span.start_column).max(1);
         let (mark, colour) = if message.is_primary { ("^", RED) } else { ("-", BLUE) };
         // A first spanned message without a label of its own repeats the headline.
-        let label = if message.label.ends_with(&error.message()) { "" } else { &message.label };
+        // Nobody has heard of what evcxr wraps around a cell.
+        let said = message.label.ends_with(&error.message()) || message.label.contains("evcxr");
+        let label = if said { "" } else { &message.label };
         let _ = write!(
             text,
-            "\n{BLUE}{:>width$} |{OFF} {line}\n{:>width$} {BLUE}|{OFF} {}{colour}{} {label}{OFF}",
-            span.start_line,
+            "\n{:>width$} {BLUE}|{OFF} {}{colour}{} {label}{OFF}",
             "",
             " ".repeat(span.start_column - 1),
             mark.repeat(marks),
         );
     }
     for help in error.help() {
-        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}help{OFF}: {}", "", help.replace('\n', "\n    "));
+        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}help{OFF}: {}", "", unfolded(&help));
     }
     if let Some(hint) = error.evcxr_extra_hint() {
         let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}note{OFF}: {hint}", "");
@@ -205,10 +251,38 @@ fn describe(error: &evcxr::CompilationError, count: usize, source: &str, known: 
     text
 }
 
+/// What the message quotes and the cell contains, and its byte: for errors whose place was lost.
+fn named<'a>(message: &'a str, source: &str) -> Option<(&'a str, usize)> {
+    message.split('`').skip(1).step_by(2).find_map(|name| Some((name, source.find(name)?)))
+}
+
+/// A help text of several lines, without the empty ones.
+fn unfolded(help: &str) -> String {
+    help.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n    ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::events::Frame;
+
+    #[test]
+    fn a_lone_bracket_is_shown_in_its_line() {
+        let source = "let a = 1;\nfor i in 0..3 { f(i)";
+        let (at, what) = source::lone_bracket(source).unwrap();
+        let failure = lone_bracket(at, &what, 4, source);
+        assert_eq!(failure.evalue, "this `{` is never closed");
+        assert!(failure.traceback[1].contains("cell 4, line 2, column 15"), "{:?}", failure.traceback);
+    }
+
+    #[test]
+    fn a_name_in_the_message_is_found_in_the_cell() {
+        assert_eq!(
+            named("unresolved import `std::collection`", "use std::collection::HashMap;"),
+            Some(("std::collection", 4))
+        );
+        assert_eq!(named("no such `thing`", "let a = 1;"), None);
+    }
 
     #[test]
     fn a_panic_shows_the_learners_lines_innermost_first_and_each_once() {

@@ -11,6 +11,7 @@
 //! | stand-ins for cargo, rustc and rustup: answer from what was recorded | evcxr, rust-analyzer | `stand_in/` |
 //! | preparation: records it | `cargo lab setup` | `prepare.rs` |
 
+mod advice;
 mod assistant;
 mod cell_lines;
 mod environment;

@@ -29,17 +29,10 @@ pub fn completeness(code: &str) -> Completeness {
     if tokens.errors().iter().any(|error| endless(&error.to_string())) {
         return Completeness::Incomplete(0);
     }
-    let mut open = Vec::new();
-    for token in tokens.syntax_node().descendants_with_tokens() {
-        let NodeOrToken::Token(token) = token else { continue };
-        match token.kind() {
-            T!['('] => open.push(T![')']),
-            T!['['] => open.push(T![']']),
-            T!['{'] => open.push(T!['}']),
-            closing @ (T![')'] | T![']'] | T!['}']) if open.pop() != Some(closing) => return Completeness::Invalid,
-            _ => {}
-        }
-    }
+    let open = match brackets(&code) {
+        Brackets::Open(open) => open,
+        Brackets::Wrong(_) => return Completeness::Invalid,
+    };
     if !open.is_empty() {
         return Completeness::Incomplete(INDENT * open.len());
     }
@@ -51,6 +44,41 @@ pub fn completeness(code: &str) -> Completeness {
         Some(error) if usize::from(error.range().start()) >= end => Completeness::Incomplete(0),
         Some(_) => Completeness::Invalid,
     }
+}
+
+/// The brackets of a text that are not in pairs.
+enum Brackets {
+    /// Opened and never closed, each as its byte; none when all are in pairs.
+    Open(Vec<usize>),
+    /// The byte of the first one that closes nothing, or something of another kind.
+    Wrong(usize),
+}
+
+fn brackets(code: &str) -> Brackets {
+    let mut open = Vec::new();
+    for token in SourceFile::parse(code, EDITION).syntax_node().descendants_with_tokens() {
+        let NodeOrToken::Token(token) = token else { continue };
+        let at = usize::from(token.text_range().start());
+        match token.kind() {
+            T!['('] => open.push((T![')'], at)),
+            T!['['] => open.push((T![']'], at)),
+            T!['{'] => open.push((T!['}'], at)),
+            closing @ (T![')'] | T![']'] | T!['}']) if open.pop().map(|(kind, _)| kind) != Some(closing) => {
+                return Brackets::Wrong(at);
+            }
+            _ => {}
+        }
+    }
+    Brackets::Open(open.into_iter().map(|(_, at)| at).collect())
+}
+
+/// The first bracket without its partner: its byte, and what is wrong with it.
+pub fn lone_bracket(code: &str) -> Option<(usize, String)> {
+    let (at, what) = match brackets(code) {
+        Brackets::Open(open) => (*open.last()?, "is never closed"),
+        Brackets::Wrong(at) => (at, "closes nothing that was opened before it"),
+    };
+    Some((at, format!("this `{}` {what}", code[at..].chars().next()?)))
 }
 
 /// evcxr's commands (`:dep …`) and lines for the shell (`!…`) as empty lines.
@@ -145,6 +173,14 @@ mod tests {
         for code in ["fn f() )", "let = 2;", "(]", "struct { }"] {
             assert_eq!(completeness(code), Completeness::Invalid, "{code}");
         }
+    }
+
+    #[test]
+    fn a_bracket_without_its_partner_is_found() {
+        assert_eq!(lone_bracket("f(1)"), None);
+        let found = |code| lone_bracket(code).map(|(at, what)| (at, what));
+        assert_eq!(found("for i in 0..3 { f(i)"), Some((14, "this `{` is never closed".into())));
+        assert_eq!(found("f(\"(\"))"), Some((6, "this `)` closes nothing that was opened before it".into())));
     }
 
     #[test]

@@ -56,18 +56,25 @@ const BENCHES: [Bench; 7] = [
 /// Runs the named benchmarks, or all, prints their rows and writes them to `json`.
 ///
 /// # Errors
-/// When a name is unknown, a benchmark fails, or the file cannot be written.
+/// When a name is unknown, a benchmark fails (the rows of the others are printed and written), or the file cannot
+/// be written.
 pub fn run(workspace: &Workspace, names: &[String], json: Option<&Path>, cold: bool) -> Result<()> {
     let mut report = Report::new(machine::describe(workspace));
+    let mut failures = Vec::new();
     for bench in chosen(names)? {
         eprintln!("{}: {}", bench.name, bench.about);
-        report.rows.extend((bench.run)(workspace, cold)?);
+        match (bench.run)(workspace, cold) {
+            Ok(rows) => report.rows.extend(rows),
+            // What the others measured took minutes: it is kept.
+            Err(error) => failures.push(format!("{}: {error:#}", bench.name)),
+        }
     }
     print!("{}", report.table());
     if let Some(path) = json {
         report.write(path)?;
         println!("written to {}", path.display());
     }
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
