@@ -177,6 +177,8 @@ def test_a_restart_forgets_the_variables_and_counts_from_one():
         reply, _ = run(client, "let after = 2;")
         assert (reply["status"], reply["execution_count"]) == ("ok", 1)
         assert run(client, "before")[0]["status"] == "error"
+        ((_, variables),) = of_type(run(client, ":vars")[1], "execute_result")
+        assert "after" in variables["data"]["text/plain"] and "warm_up" not in variables["data"]["text/plain"]
     finally:
         client.stop_channels()
         manager.shutdown_kernel()

@@ -22,7 +22,7 @@ use std::time::SystemTime;
 const OPT_LEVEL: &str = "1";
 /// What every kernel does before its first cell, so that a learner does not wait for it: meets a first `?` and infers
 /// the type of a first variable, in one cell with the dependency on the helper crate, and drops the variable again.
-const WARM_UP: [&str; 2] = ["let onramp_warm_up = \"1\".parse::<usize>()?;", "drop(onramp_warm_up);"];
+const WARM_UP: [&str; 2] = ["let onramp_warm_up = \"1\".parse::<String>()?;", "drop(onramp_warm_up);"];
 
 /// Runs cells; see [`Evaluator::start`].
 pub struct Evaluator {

@@ -3,7 +3,8 @@
 
 use crate::evaluator::Evaluator;
 use crate::jupyter::Outbox;
-use crate::state_folder::{StateFolder, Tools};
+use crate::stand_in::cell_source::VARIABLES;
+use crate::state_folder::{StateFolder, Tools, write_atomically};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +34,7 @@ pub fn prepare(helpers: &Path, state: &Path) -> Result<()> {
         rustc,
     };
     tools.built()?;
+    compile_runtime(&state, &tools.rustc, &host(&tools.rustc)?)?;
     let folder = state.make_kernel_folder()?;
     let evaluator = Evaluator::for_preparation(state.clone(), &folder, &tools, Outbox::nowhere())?;
     let warmed_up = evaluator.warm_up();
@@ -40,6 +42,23 @@ pub fn prepare(helpers: &Path, state: &Path) -> Result<()> {
     warmed_up?;
     state.save_tools(&tools)?;
     println!("the cells' template is ready");
+    Ok(())
+}
+
+/// Compiles the crate that keeps variables between cells.
+fn compile_runtime(state: &StateFolder, rustc: &Path, host: &str) -> Result<()> {
+    let library = state.cell_runtime();
+    let folder = library.parent().context("a file has a folder")?;
+    let source = folder.join("lib.rs");
+    write_atomically(&source, include_bytes!("../cell_runtime/lib.rs"))?;
+    let output = Command::new(rustc)
+        .args(["--crate-type=dylib", "--edition=2024", "-Copt-level=1", "-Cprefer-dynamic", "--target", host])
+        .args(["--crate-name", VARIABLES, "--out-dir"])
+        .args([folder, source.as_path()])
+        .output()
+        .with_context(|| format!("cannot run {}", rustc.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "the crate that keeps variables does not compile:\n{said}");
     Ok(())
 }
 

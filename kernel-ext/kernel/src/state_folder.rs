@@ -5,9 +5,11 @@
 //!   tools.json        the real cargo and rustc, and what the recordings were made from
 //!   answers/          what cargo answered, by question
 //!   recipes/          how cargo had a cell compiled, by manifest
+//!   runtime/          the crate that keeps variables between cells, compiled
 //!   kernels/PID/      one running kernel: evcxr's crate, its compiled cells, the stand-ins
 //! ```
 
+use crate::stand_in::cell_source::VARIABLES;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -68,6 +70,11 @@ impl StateFolder {
     /// Where compiler commands are kept.
     pub fn recipes(&self) -> PathBuf {
         self.path.join("recipes")
+    }
+
+    /// The crate that keeps variables between cells, compiled.
+    pub fn cell_runtime(&self) -> PathBuf {
+        self.path.join("runtime").join(format!("lib{VARIABLES}.so"))
     }
 
     /// What [`Self::save_tools`] saved.

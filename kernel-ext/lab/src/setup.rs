@@ -64,7 +64,8 @@ const STEPS: [Step; 6] = [
         title: "Jupyter kernel",
         inputs: |workspace| {
             let inputs = build_inputs(workspace)?.file(workspace.root(), "kernel-ext/kernel/Cargo.toml")?;
-            inputs.folder(workspace.root(), "kernel-ext/kernel/src")
+            let inputs = inputs.folder(workspace.root(), "kernel-ext/kernel/src")?;
+            inputs.folder(workspace.root(), "kernel-ext/kernel/cell_runtime")
         },
         outputs: |workspace| vec![workspace.kernel_program()],
         make: |workspace, progress| {

@@ -1,8 +1,10 @@
-//! Two changes to the source that evcxr generates: an error that leaves a cell through `?` says where it did, and
-//! the value of a last expression says that it is one.
+//! Three changes to the source that evcxr generates: an error that leaves a cell through `?` says where it did, the value
+//! of a last expression says that it is one, and the module that keeps variables is left out, because it is a crate that
+//! is compiled already (`cell_runtime/`).
 
 use crate::relay::markers;
 use anyhow::Result;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// What evcxr generates, for each of its error formats.
@@ -15,16 +17,35 @@ const SIGNATURE: &str = "fn from(error: T) -> Self {";
 /// The function by which evcxr shows a value that does not display itself, and what it begins with.
 const SEND_VALUE: (&str, &str) = ("fn evcxr_send_text_plain", "EVCXR_BEGIN_CONTENT text/plain");
 
-/// Rewrites the cell's source below `folder`; every line keeps its number.
-pub fn rewrite(folder: &Path) -> Result<()> {
+/// The module that keeps variables, in every cell that has any: its name, its length in bytes and its SHA-256 in evcxr 0.22.
+/// Another one is left where it is.
+pub const VARIABLES: &str = "evcxr_internal_runtime";
+const MODULE_BYTES: usize = 2674;
+const MODULE_HASH: &str = "cfb72137e085a2550de65dade98bc536462df4b9b535bd57b44e837010eb4251";
+
+/// Rewrites the cell's source below `folder`; every line keeps its number. With `compiled`, cells find the module that
+/// keeps variables as a crate.
+pub fn rewrite(folder: &Path, compiled: bool) -> Result<()> {
     let path = folder.join("src/lib.rs");
     let source = std::fs::read_to_string(&path)?;
-    let errors = mark_errors(&source);
-    let values = mark_values(errors.as_ref().unwrap_or(&source));
-    if let Some(changed) = values.or(errors) {
+    let mut changed = source.clone();
+    changed = mark_errors(&changed).unwrap_or(changed);
+    changed = mark_values(&changed).unwrap_or(changed);
+    if compiled {
+        changed = leave_out_module(&changed).unwrap_or(changed);
+    }
+    if changed != source {
         std::fs::write(path, changed)?;
     }
     Ok(())
+}
+
+/// Its lines stay, empty.
+fn leave_out_module(source: &str) -> Option<String> {
+    let at = source.find(&format!("mod {VARIABLES} {{\n"))?;
+    let module = source.get(at..at + MODULE_BYTES)?;
+    let known = format!("{:x}", Sha256::digest(module)) == MODULE_HASH;
+    known.then(|| source.replacen(module, &"\n".repeat(module.matches('\n').count()), 1))
 }
 
 fn mark_values(source: &str) -> Option<String> {
@@ -67,6 +88,12 @@ mod tests {
         let changed = mark_values(source).unwrap();
         assert!(changed.starts_with("let a = \"EVCXR_BEGIN_CONTENT text/plain\";"));
         assert!(changed.ends_with("{w(b\"EVCXR_BEGIN_VALUE\\n\")}"));
+    }
+
+    #[test]
+    fn only_the_module_that_is_known_is_left_out() {
+        assert_eq!(leave_out_module("mod evcxr_internal_runtime {\nfn another() {}\n}\n"), None);
+        assert_eq!(leave_out_module("fn main() {}"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! and run the compiler directly; whatever was never asked before goes to the real cargo and is recorded.
 
 mod answers;
-mod cell_source;
+pub mod cell_source;
 pub mod metadata;
 mod recipe;
 
@@ -67,7 +67,7 @@ fn cargo(around: &Surroundings, arguments: Vec<OsString>) -> Result<ExitCode> {
             // SAFETY: a plain system call.
             unsafe { libc::setpgid(0, 0) };
             std::fs::write(&pid, std::process::id().to_string())?;
-            cell_source::rewrite(&around.folder)?;
+            cell_source::rewrite(&around.folder, around.state.cell_runtime().exists())?;
             let code = match recipe::Recipe::find(around)? {
                 Some(recipe) => recipe.compile(around, command),
                 None => recipe::compile_and_record(around, &arguments, command),

@@ -7,7 +7,7 @@
 //! compiled helper library, for cells, tests and programs, and a further `:dep` never compiles it again. What other
 //! crates a cell depends on is compiled into the workspace's target folder and stays there for the next kernel.
 
-use super::{exit_code, real_cargo};
+use super::{cell_source, exit_code, real_cargo};
 use crate::environment::Surroundings;
 use crate::state_folder::write_atomically;
 use anyhow::{Context, Result};
@@ -81,6 +81,10 @@ impl Recipe {
             .arg("--out-dir")
             .arg(&out)
             .arg(if command == "check" { "--emit=metadata" } else { "--emit=link" });
+        let runtime = around.state.cell_runtime();
+        if runtime.exists() {
+            rustc.arg("--extern").arg(format!("{}={}", cell_source::VARIABLES, runtime.display()));
+        }
         if let Some(level) = opt_level(&around.folder) {
             rustc.arg(format!("-Copt-level={level}"));
         }
