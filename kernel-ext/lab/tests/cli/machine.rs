@@ -63,6 +63,7 @@ impl Machine {
             ("helpers/src/lib.rs", "// helpers\n"),
             ("kernel-ext/kernel/Cargo.toml", "[package]\n"),
             ("kernel-ext/kernel/src/main.rs", "// kernel\n"),
+            ("kernel-ext/kernel/cell_runtime/lib.rs", "// variables\n"),
             ("kernel-ext/lab/requirements.txt", "jupyterlab==1\n"),
             ("notebooks/04-parallelism.ipynb", "{}"),
         ] {
