@@ -71,23 +71,28 @@ def plain_rustc(kernel, helper):
     rustc = json.loads((STATE / "tools.json").read_text())["rustc"]
     with tempfile.TemporaryDirectory() as out:
         variables = {name: value.replace("{kernel-folder}", str(folder)) for name, value in recipe["variables"].items()}
+        variables_crate = STATE / "runtime" / "libevcxr_internal_runtime.so"
         command = [rustc, *recipe["arguments"], "--out-dir", out, "--emit=link", "-Copt-level=1"]
+        command += ["--extern", f"evcxr_internal_runtime={variables_crate}"]
         subprocess.run(command, cwd=folder, env=os.environ | variables, check=True, capture_output=True)
 
 
 def cells(repeats, first, code):
     """Warm kernels and the compiler alone, the same cell in each, in turn."""
     kernels = [Kernel(name) for name in KERNELS]
-    for kernel in kernels:
-        for warm_up in [*first, code.format(7)]:
-            kernel.run(warm_up)
-    samples = {name: [] for name in [*KERNELS, "rustc"]}
-    for repeat in range(repeats):
+    try:
         for kernel in kernels:
-            samples[kernel.name].append(seconds(lambda: kernel.run(code.format(8 + repeat))))
-        samples["rustc"].append(seconds(lambda: plain_rustc(kernels[0], bool(first))))
-    for kernel in kernels:
-        kernel.end()
+            for warm_up in [*first, code.format(7)]:
+                kernel.run(warm_up)
+        samples = {name: [] for name in [*KERNELS, "rustc"]}
+        for repeat in range(repeats):
+            for kernel in kernels:
+                samples[kernel.name].append(seconds(lambda: kernel.run(code.format(8 + repeat))))
+            samples["rustc"].append(seconds(lambda: plain_rustc(kernels[0], bool(first))))
+    finally:
+        # The stock kernel would outlive this process.
+        for kernel in kernels:
+            kernel.end()
     return samples
 
 
