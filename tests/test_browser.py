@@ -112,7 +112,10 @@ def test_run_all_draws_the_figures(lesson, tmp_path):
     with serve("lab", lesson, tmp_path) as address, opened(address) as page:
         run_all(page, lesson)
         drawn = count_drawn(page)
-        page.locator(".jp-NotebookPanel .js-plotly-plot").first.scroll_into_view_if_needed()
+        figure = page.locator(".jp-NotebookPanel .js-plotly-plot").first
+        figure.scroll_into_view_if_needed()
+        # Cells that were out of sight are laid out anew, and their figures drawn again.
+        figure.locator(CURVES).first.wait_for(state="visible")
         page.screenshot(path=OUTPUT / "lesson.png")
     assert len(drawn) >= 3, f"figures with drawn curves: {drawn}"
     assert all(count > 0 for count in drawn), f"a figure without a single drawn curve: {drawn}"

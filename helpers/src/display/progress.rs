@@ -76,13 +76,9 @@ impl Progress {
     /// So many more steps are done. True when that was shown.
     pub fn advance(&mut self, steps: usize) -> bool {
         self.done += steps;
-        let now = Instant::now();
-        let due = match self.shown {
-            None => now - self.started >= WORTH_SHOWING.min(self.interval),
-            Some(shown) => now - shown >= self.interval,
-        };
+        let due = self.is_due();
         if due {
-            self.shown = Some(now);
+            self.shown = Some(Instant::now());
             self.show(false);
         }
         due
@@ -90,8 +86,10 @@ impl Progress {
 
     /// True when the next [`Progress::advance`] is going to be shown; for pictures that take time to make.
     pub(crate) fn is_due(&self) -> bool {
-        let since = self.shown.unwrap_or(self.started);
-        since.elapsed() >= if self.shown.is_some() { self.interval } else { WORTH_SHOWING.min(self.interval) }
+        match self.shown {
+            None => self.started.elapsed() >= WORTH_SHOWING,
+            Some(shown) => shown.elapsed() >= self.interval,
+        }
     }
 
     fn show(&mut self, last: bool) {

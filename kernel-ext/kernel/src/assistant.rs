@@ -26,23 +26,23 @@ use std::sync::{Arc, Mutex};
 const MOST_MATCHES: usize = 500;
 
 /// A question about a place in a cell.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// What is asked.
+    kind: Kind,
+    /// The text.
+    code: String,
+    /// The place, in bytes.
+    at: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Question {
+enum Kind {
     /// What could stand there?
-    Complete {
-        /// The text.
-        code: String,
-        /// The place, in bytes.
-        at: usize,
-    },
+    Complete,
     /// What is it that stands there?
-    Inspect {
-        /// The text.
-        code: String,
-        /// The place, in bytes.
-        at: usize,
-    },
+    Inspect,
 }
 
 /// The answer to a [`Question`].
@@ -72,31 +72,26 @@ pub enum Answer {
 impl Question {
     /// The question that a request asks; none when it asks something else.
     pub fn of(request: &JupyterMessage) -> Option<Self> {
-        match &request.content {
-            JupyterMessageContent::CompleteRequest(asked) => {
-                Some(Self::Complete { at: byte_of(&asked.code, asked.cursor_pos), code: asked.code.clone() })
-            }
-            JupyterMessageContent::InspectRequest(asked) => {
-                Some(Self::Inspect { at: byte_of(&asked.code, asked.cursor_pos), code: asked.code.clone() })
-            }
-            _ => None,
-        }
+        let (kind, code, cursor) = match &request.content {
+            JupyterMessageContent::CompleteRequest(asked) => (Kind::Complete, &asked.code, asked.cursor_pos),
+            JupyterMessageContent::InspectRequest(asked) => (Kind::Inspect, &asked.code, asked.cursor_pos),
+            _ => return None,
+        };
+        Some(Self { kind, code: code.clone(), at: byte_of(code, cursor) })
     }
 
     /// The same question with text in front of it.
     fn after(&self, before: &str) -> Self {
-        match self {
-            Self::Complete { code, at } => Self::Complete { code: format!("{before}{code}"), at: before.len() + at },
-            Self::Inspect { code, at } => Self::Inspect { code: format!("{before}{code}"), at: before.len() + at },
-        }
+        Self { kind: self.kind, code: format!("{before}{}", self.code), at: before.len() + self.at }
     }
 
     /// Asks rust-analyzer in this context.
     pub fn ask(&self, context: &mut CommandContext) -> Answer {
-        match self {
-            Self::Complete { code, at } => {
-                let Ok(found) = context.completions(code, *at) else { return Answer::Nothing };
-                let typed = code.get(found.start_offset..*at).unwrap_or_default();
+        let (code, at) = (&self.code, self.at);
+        match self.kind {
+            Kind::Complete => {
+                let Ok(found) = context.completions(code, at) else { return Answer::Nothing };
+                let typed = code.get(found.start_offset..at).unwrap_or_default();
                 let mut seen = HashSet::new();
                 let mut matches: Vec<(String, String)> = found
                     .completions
@@ -108,8 +103,8 @@ impl Question {
                 matches.truncate(MOST_MATCHES);
                 Answer::Matches { matches, start: found.start_offset, end: found.end_offset }
             }
-            Self::Inspect { code, at } => {
-                let before = &code[..inspected(code, *at)];
+            Kind::Inspect => {
+                let before = &code[..inspected(code, at)];
                 // What is unfinished around an expression may hide it; alone it is found if it names nothing local.
                 let found = [before, expression(before)]
                     .into_iter()
@@ -321,8 +316,8 @@ mod tests {
 
     #[test]
     fn text_in_front_moves_the_places() {
-        let question = Question::Complete { code: "x.le".into(), at: 4 }.after("let x = 1;\n");
-        assert!(matches!(&question, Question::Complete { at: 15, code } if code.ends_with("x.le")));
+        let question = Question { kind: Kind::Complete, code: "x.le".into(), at: 4 }.after("let x = 1;\n");
+        assert!(question.at == 15 && question.code.ends_with("x.le") && question.kind == Kind::Complete);
         let answer = Answer::Matches { matches: Vec::new(), start: 13, end: 15 }.without(11);
         assert!(matches!(answer, Answer::Matches { start: 2, end: 4, .. }));
     }

@@ -75,9 +75,7 @@ impl Failure {
     /// The process that runs cells ended, and the variables of earlier cells with it.
     pub fn exit(exit: Exit, variables: &[String]) -> Self {
         const KEPT: &str = "Functions, types, `use`s and dependencies are kept.";
-        let mut variables = variables.to_vec();
-        variables.sort_unstable();
-        let lost = match &variables[..] {
+        let lost = match variables {
             [] => format!("There were no variables to lose. {KEPT}"),
             [one] => format!("The variable {one} is lost: run the cell that defines it again. {KEPT}"),
             many => format!("Lost variables: {}. Run the cells that define them again. {KEPT}", many.join(", ")),
@@ -167,14 +165,26 @@ fn place(source: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
+/// Where it is.
+fn arrow(count: usize, line: usize, column: usize) -> String {
+    format!(" {BLUE}-->{OFF} cell {count}, line {line}, column {column}")
+}
+
+/// A line of the cell behind its number.
+fn numbered(line: usize, width: usize, text: &str) -> String {
+    format!("{BLUE}{line:>width$} |{OFF} {text}")
+}
+
+/// Marks in this colour below the columns from this one on, and what is to be said of them.
+fn underline(width: usize, column: usize, marks: &str, colour: &str, label: &str) -> String {
+    format!("{:>width$} {BLUE}|{OFF} {}{colour}{marks}{label}{OFF}", "", " ".repeat(column - 1))
+}
+
 /// Where it is, and the line with a mark under so many characters.
 fn excerpt(count: usize, source: &str, line: usize, column: usize, marks: usize) -> String {
     let (width, text) = (line.to_string().len(), source.lines().nth(line - 1).unwrap_or_default());
-    let (indent, marks) = (" ".repeat(column - 1), "^".repeat(marks));
-    format!(
-        " {BLUE}-->{OFF} cell {count}, line {line}, column {column}\n{BLUE}{line} |{OFF} {text}\n{:>width$} {BLUE}|{OFF} {indent}{RED}{marks}{OFF}",
-        ""
-    )
+    let marks = underline(width, column, &"^".repeat(marks), RED, "");
+    [arrow(count, line, column), numbered(line, width, text), marks].join("\n")
 }
 
 fn compile(errors: &[evcxr::CompilationError], count: usize, source: &str, known: &Known) -> Failure {
@@ -202,7 +212,7 @@ fn describe(error: &evcxr::CompilationError, count: usize, source: &str, known: 
     let mut spans: Vec<_> = error.spanned_messages().iter().filter_map(|m| Some((m, m.span?))).collect();
     spans.sort_by_key(|(message, span)| (!message.is_primary, span.start_line, span.start_column));
     if let Some((_, span)) = spans.first() {
-        let _ = write!(text, "\n {BLUE}-->{OFF} cell {count}, line {}, column {}", span.start_line, span.start_column);
+        let _ = write!(text, "\n{}", arrow(count, span.start_line, span.start_column));
     }
     if spans.is_empty()
         && let Some((name, at)) = named(&error.message(), source)
@@ -216,7 +226,7 @@ fn describe(error: &evcxr::CompilationError, count: usize, source: &str, known: 
         let Some(line) = lines.get(span.start_line - 1) else { continue };
         // Two marks in one line stand below the same copy of it.
         if shown.replace(span.start_line) != Some(span.start_line) {
-            let _ = write!(text, "\n{BLUE}{:>width$} |{OFF} {line}", span.start_line);
+            let _ = write!(text, "\n{}", numbered(span.start_line, width, line));
         }
         let end = if span.end_line == span.start_line { span.end_column } else { line.chars().count() + 1 };
         let marks = end.saturating_sub(span.start_column).max(1);
@@ -224,26 +234,22 @@ fn describe(error: &evcxr::CompilationError, count: usize, source: &str, known: 
         // A first spanned message without a label of its own repeats the headline.
         // Nobody has heard of what evcxr wraps around a cell.
         let said = message.label.ends_with(&error.message()) || message.label.contains("evcxr");
-        let label = if said { "" } else { &message.label };
-        let _ = write!(
-            text,
-            "\n{:>width$} {BLUE}|{OFF} {}{colour}{} {label}{OFF}",
-            "",
-            " ".repeat(span.start_column - 1),
-            mark.repeat(marks),
-        );
+        let label = if said { String::new() } else { message.label.clone() };
+        let marks = underline(width, span.start_column, &mark.repeat(marks), colour, &format!(" {label}"));
+        let _ = write!(text, "\n{marks}");
     }
-    for help in error.help() {
-        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}help{OFF}: {}", "", unfolded(&help));
-    }
+    let mut remark = |kind: &str, said: &str| {
+        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}{kind}{OFF}: {said}", "");
+    };
+    error.help().iter().for_each(|help| remark("help", &unfolded(help)));
     if let Some(hint) = error.evcxr_extra_hint() {
-        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}note{OFF}: {hint}", "");
+        remark("note", hint);
     }
     // "cannot find value `x` in this scope"
     if error.code() == Some("E0425")
         && let Some(why) = error.message().split('`').nth(1).and_then(|name| known.why_gone(name))
     {
-        let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {BOLD}note{OFF}: {why}", "");
+        remark("note", &why);
     }
     if let Some(code) = error.code() {
         let _ = write!(text, "\n{:>width$} {BLUE}={OFF} {EXPLANATIONS}{code}.html", "");
@@ -303,7 +309,7 @@ mod tests {
     #[test]
     fn an_exit_names_its_code_and_a_crash_its_signal() {
         assert!(Failure::exit(Exit::Code(3), &[]).evalue.contains("exit code 3"));
-        let crash = Failure::exit(Exit::Signal(libc::SIGSEGV), &["run".into(), "guess".into()]);
+        let crash = Failure::exit(Exit::Signal(libc::SIGSEGV), &["guess".into(), "run".into()]);
         assert!(crash.traceback[1].starts_with("Lost variables: guess, run."), "{:?}", crash.traceback);
         assert_eq!(crash.ename, "ProcessCrash");
         assert!(crash.evalue.contains("SIGSEGV"));

@@ -40,9 +40,11 @@ impl Known {
         self.variables = now;
     }
 
-    /// In this cell the process has ended that held the variables.
-    pub fn lost_all(&mut self, count: usize) {
-        self.gone.extend(std::mem::take(&mut self.variables).into_keys().map(|name| (name, (count, Loss::Ended))));
+    /// In this cell the process has ended that held the variables; gives their names, in alphabetical order.
+    pub fn lost_all(&mut self, count: usize) -> Vec<String> {
+        let lost: Vec<String> = std::mem::take(&mut self.variables).into_keys().collect();
+        self.gone.extend(lost.iter().map(|name| (name.clone(), (count, Loss::Ended))));
+        lost
     }
 
     /// Why there is no variable of this name any more, and what to do; none when there never was one.
@@ -57,11 +59,6 @@ impl Known {
                 format!("`{name}` was lost when cell {cell} ended the process. Run the cell again that defines it.")
             }
         })
-    }
-
-    /// Names of all variables, in alphabetical order.
-    pub fn variables(&self) -> Vec<String> {
-        self.variables.keys().cloned().collect()
     }
 
     /// All of it as the text of a cell, for those who cannot look into the process.
@@ -180,8 +177,7 @@ mod tests {
         assert!(known.why_gone("v").is_some_and(|why| why.starts_with("cell 2 took")));
         known.ran(3, "let v = 1;", [("v".to_owned(), "i32".to_owned())]);
         assert_eq!(known.why_gone("v"), None);
-        assert_eq!(known.variables(), ["v"]);
-        known.lost_all(4);
+        assert_eq!(known.lost_all(4), ["v"]);
         assert!(known.why_gone("v").is_some_and(|why| why.contains("cell 4 ended")));
     }
 

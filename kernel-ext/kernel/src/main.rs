@@ -30,6 +30,7 @@ mod session;
 mod source;
 mod stand_in;
 mod state_folder;
+mod timing;
 mod wire;
 
 use anyhow::{Context, Result, bail};

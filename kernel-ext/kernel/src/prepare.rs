@@ -27,14 +27,15 @@ pub fn prepare(helpers: &Path, state: &Path) -> Result<()> {
     }
     println!("recording how cells are compiled");
     let rustc = tool("rustc", &state.helpers)?;
+    let host = host(&rustc)?;
     let tools = Tools {
         cargo: tool("cargo", &state.helpers)?,
         made_from: state.made_from(&rustc)?,
-        library: state.library(&host(&rustc)?, "onramp"),
+        library: state.library(&host, "onramp"),
         rustc,
     };
     tools.built()?;
-    compile_runtime(&state, &tools.rustc, &host(&tools.rustc)?)?;
+    compile_runtime(&state, &tools.rustc, &host)?;
     let folder = state.make_kernel_folder()?;
     let evaluator = Evaluator::for_preparation(state.clone(), &folder, &tools, Outbox::nowhere())?;
     let warmed_up = evaluator.warm_up();

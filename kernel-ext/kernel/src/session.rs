@@ -3,18 +3,19 @@
 use crate::assistant::{Answer, Question};
 use crate::cell_lines::CellLines;
 use crate::evaluator::Evaluator;
-use crate::events::{Command, Spent};
+use crate::events::Command;
 use crate::failure::Failure;
 use crate::jupyter::Outbox;
 use crate::local_deps;
 use crate::running::{Running, Shared, media, publish_stream, result};
+use crate::timing::{report, times, without_time};
 use crossbeam_channel::Receiver;
 use evcxr::{CommandContext, EvalCallbacks, EvalOutputs};
 use jupyter_protocol::{
     DisplayData, ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecutionCount, ExpressionResult,
-    InputRequest, JupyterMessage, Media, MediaType, Payload, ReplyStatus, Status, StreamContent,
+    InputRequest, JupyterMessage, Media, Payload, ReplyStatus, Status, StreamContent,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -24,8 +25,6 @@ use std::time::{Duration, Instant};
 const SYNC_WAIT: Duration = Duration::from_secs(10);
 /// Requests that a client sent together arrive within this time.
 const TOGETHER: Duration = Duration::from_millis(20);
-/// A cell whose first line this is says how long it took.
-const TIME: &str = ":time";
 /// What evcxr's command for help is called, whose answer is shown in a pager.
 const HELP: &str = ":help";
 const COMPILED_ANEW: &str = "the helper library was compiled anew while this kernel ran: restart the kernel";
@@ -183,6 +182,7 @@ impl Session {
         let not_asked = input.refused.take();
         shared.busy.store(false, Ordering::SeqCst);
         let interrupted = shared.interrupt.made();
+        let asked_to_stop = |failure: Failure| if interrupted { failure.of_interrupt() } else { failure };
         shared.interrupt.clear();
         let generated = context.last_source().unwrap_or_default();
         let variables: Vec<(String, String)> =
@@ -192,21 +192,17 @@ impl Session {
         if running.by_panic
             && let Some(panic) = running.panics.pop()
         {
-            let failure = Failure::panic(&panic, &self.cells, &generated);
-            return Err(if interrupted { failure.of_interrupt() } else { failure });
+            return Err(asked_to_stop(Failure::panic(&panic, &self.cells, &generated)));
         }
         for caught in std::mem::take(&mut running.panics) {
             let text = format!("a panic was caught: {}\n", caught.message);
             publish_stream(&mut running, self.evaluator.outbox(), text, StreamContent::stderr);
         }
         if let Some(error) = &running.by_error {
-            let failure = Failure::user_error(error, &self.cells, &generated);
-            return Err(if interrupted { failure.of_interrupt() } else { failure });
+            return Err(asked_to_stop(Failure::user_error(error, &self.cells, &generated)));
         }
         if let Some(exit) = running.exit {
-            let variables = shared.known().variables();
-            shared.known().lost_all(self.count);
-            return Err(Failure::exit(exit, &variables));
+            return Err(Failure::exit(exit, &shared.known().lost_all(self.count)));
         }
         if interrupted && outcome.is_err() {
             return Err(Failure::plain(
@@ -269,15 +265,6 @@ fn not_implemented(prompt: &str) -> String {
     format!("the cell asked for input ({prompt:?}), and this front end has nobody to ask; it got an empty line")
 }
 
-/// Whether the cell begins with [`TIME`], and the cell without it, its lines where they were.
-fn without_time(code: &str) -> (bool, String) {
-    let (first, rest) = code.split_once('\n').unwrap_or((code, ""));
-    match first.trim() == TIME {
-        true => (true, format!("\n{rest}")),
-        false => (false, code.to_owned()),
-    }
-}
-
 fn answer_of(outputs: EvalOutputs) -> Option<Media> {
     let contents = outputs.content_by_mime_type.into_iter();
     let data: Map<_, _> = contents.map(|(mime, text)| (mime, Value::String(text))).collect();
@@ -294,51 +281,9 @@ fn refused(expressions: Option<&HashMap<String, String>>) -> HashMap<String, Exp
     expressions.into_iter().flatten().map(refuse).collect()
 }
 
-/// The times of a cell for programs, in its reply's metadata.
-fn times(whole: f64, spent: Option<Spent>) -> Value {
-    let run = spent.map_or(0.0, |spent| spent.seconds);
-    json!({
-        "compile_seconds": (whole - run).max(0.0),
-        "run_seconds": run,
-        "peak_memory_bytes": spent.and_then(|spent| spent.peak_bytes),
-    })
-}
-
-/// The same for people.
-fn report(whole: f64, spent: Option<Spent>) -> Media {
-    let run = spent.map_or(0.0, |spent| spent.seconds);
-    let mut text = format!("compiled in {:.2} s, ran in {}", (whole - run).max(0.0), duration(run));
-    if let Some(bytes) = spent.and_then(|spent| spent.peak_bytes) {
-        text.push_str(&format!(", peak memory {:.0} MiB", bytes as f64 / f64::from(1 << 20)));
-    }
-    Media::new(vec![MediaType::Plain(text)])
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 1e-3 => format!("{:.0} µs", 1e6 * s),
-        s if s < 1.0 => format!("{:.1} ms", 1e3 * s),
-        s => format!("{s:.2} s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_request_for_times_is_taken_out_and_lines_stay_where_they_were() {
-        assert_eq!(without_time(":time\nlet x = 1;"), (true, "\nlet x = 1;".into()));
-        assert_eq!(without_time("let x = 1;\n:time"), (false, "let x = 1;\n:time".into()));
-    }
-
-    #[test]
-    fn compile_and_run_time_stand_apart() {
-        let spent = Some(Spent { seconds: 0.25, peak_bytes: Some(3 << 20) });
-        let [MediaType::Plain(text)] = &report(0.75, spent).content[..] else { panic!("one text") };
-        assert_eq!(text, "compiled in 0.50 s, ran in 250.0 ms, peak memory 3 MiB");
-        assert_eq!(times(0.75, spent)["compile_seconds"], 0.5);
-    }
 
     #[test]
     fn user_expressions_are_refused_one_by_one() {

@@ -1,7 +1,7 @@
 //! What a cell's text says without being compiled: whether it is whole, and which items it defines.
 
 use ra_ap_syntax::ast::{self, AstNode, HasName};
-use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, T};
+use ra_ap_syntax::{Edition, NodeOrToken, SourceFile, SyntaxNode, T};
 
 const EDITION: Edition = Edition::Edition2024;
 /// What a cell's statements stand in, so that they parse as a file.
@@ -29,7 +29,7 @@ pub fn completeness(code: &str) -> Completeness {
     if tokens.errors().iter().any(|error| endless(&error.to_string())) {
         return Completeness::Incomplete(0);
     }
-    let open = match brackets(&code) {
+    let open = match brackets(&tokens.syntax_node()) {
         Brackets::Open(open) => open,
         Brackets::Wrong(_) => return Completeness::Invalid,
     };
@@ -54,9 +54,9 @@ enum Brackets {
     Wrong(usize),
 }
 
-fn brackets(code: &str) -> Brackets {
+fn brackets(tokens: &SyntaxNode) -> Brackets {
     let mut open = Vec::new();
-    for token in SourceFile::parse(code, EDITION).syntax_node().descendants_with_tokens() {
+    for token in tokens.descendants_with_tokens() {
         let NodeOrToken::Token(token) = token else { continue };
         let at = usize::from(token.text_range().start());
         match token.kind() {
@@ -74,20 +74,21 @@ fn brackets(code: &str) -> Brackets {
 
 /// The first bracket without its partner: its byte, and what is wrong with it.
 pub fn lone_bracket(code: &str) -> Option<(usize, String)> {
-    let (at, what) = match brackets(code) {
+    let code = without_commands(code);
+    let (at, what) = match brackets(&SourceFile::parse(&code, EDITION).syntax_node()) {
         Brackets::Open(open) => (*open.last()?, "is never closed"),
         Brackets::Wrong(at) => (at, "closes nothing that was opened before it"),
     };
     Some((at, format!("this `{}` {what}", code[at..].chars().next()?)))
 }
 
-/// evcxr's commands (`:dep …`) and lines for the shell (`!…`) as empty lines.
+/// evcxr's commands (`:dep …`) and lines for the shell (`!…`) as blanks, so that every byte keeps its place.
 fn without_commands(code: &str) -> String {
     let line = |line: &str| match line.trim_start() {
-        command if command.starts_with(':') || command.starts_with('!') => String::new(),
+        command if command.starts_with(':') || command.starts_with('!') => " ".repeat(line.len()),
         _ => line.to_owned(),
     };
-    code.lines().map(line).collect::<Vec<_>>().join("\n")
+    code.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The commands and items of earlier cells, the newest of each name, as the text of one cell.
@@ -178,8 +179,9 @@ mod tests {
     #[test]
     fn a_bracket_without_its_partner_is_found() {
         assert_eq!(lone_bracket("f(1)"), None);
-        let found = |code| lone_bracket(code).map(|(at, what)| (at, what));
+        let found = lone_bracket;
         assert_eq!(found("for i in 0..3 { f(i)"), Some((14, "this `{` is never closed".into())));
+        assert_eq!(found("!echo (\nf(1"), Some((9, "this `(` is never closed".into())));
         assert_eq!(found("f(\"(\"))"), Some((6, "this `)` closes nothing that was opened before it".into())));
     }
 

@@ -27,22 +27,22 @@ const BENCHES: [Bench; 7] = [
     Bench {
         name: "cell",
         about: "a cell with one helper call and one let, beside stock evcxr_jupyter and plain rustc",
-        run: |workspace, _| cells::cell(workspace),
+        run: |workspace, _| cells::beside_peers(workspace, "cell", "request to reply, median", 30),
     },
     Bench {
         name: "plain",
         about: "a cell without dependencies, beside stock evcxr_jupyter and plain rustc",
-        run: |workspace, _| cells::plain(workspace),
+        run: |workspace, _| cells::beside_peers(workspace, "plain", "request to reply, median", 30),
     },
     Bench {
         name: "start",
         about: "kernel process start to the first helper result with a let, beside stock evcxr_jupyter",
-        run: |workspace, _| cells::start(workspace),
+        run: |workspace, _| cells::beside_peers(workspace, "start", "process start to first result, median", 5),
     },
     Bench {
         name: "info",
         about: "kernel process start to its answer to kernel_info, beside stock evcxr_jupyter",
-        run: |workspace, _| cells::info(workspace),
+        run: |workspace, _| cells::beside_peers(workspace, "info", "process start to kernel_info, median", 30),
     },
     Bench {
         name: "long",

@@ -12,8 +12,6 @@ use crate::python::venv_command;
 use crate::setup;
 use crate::workspace::Workspace;
 
-const CELL_REPEATS: u32 = 30;
-const START_REPEATS: u32 = 5;
 const LONG_REPEATS: u32 = 500;
 /// Cells at the beginning and at the end that are compared.
 const LONG_ENDS: usize = 20;
@@ -22,36 +20,19 @@ const STOCK: &str = "evcxr_jupyter 0.22.0";
 /// Seconds by kernel name, as the script prints them.
 type Samples = BTreeMap<String, Vec<f64>>;
 
-/// A cell with one helper call and one `let`, in warm kernels.
+/// Samples of what `tests/bench/cells.py` calls by this name, a row for each peer.
 ///
 /// # Errors
 /// When a kernel or a cell fails.
-pub fn cell(workspace: &Workspace) -> Result<Vec<Row>> {
-    Ok(compared("cell", "request to reply, median", measure(workspace, "cell", CELL_REPEATS)?))
-}
-
-/// A cell without any dependency or variable, in warm kernels.
-///
-/// # Errors
-/// When a kernel or a cell fails.
-pub fn plain(workspace: &Workspace) -> Result<Vec<Row>> {
-    Ok(compared("plain", "request to reply, median", measure(workspace, "plain", CELL_REPEATS)?))
-}
-
-/// A kernel's start to the first helper result with a `let`.
-///
-/// # Errors
-/// When a kernel or a cell fails.
-pub fn start(workspace: &Workspace) -> Result<Vec<Row>> {
-    Ok(compared("start", "process start to first result, median", measure(workspace, "start", START_REPEATS)?))
-}
-
-/// A kernel's start to its answer to `kernel_info`.
-///
-/// # Errors
-/// When a kernel does not start.
-pub fn info(workspace: &Workspace) -> Result<Vec<Row>> {
-    Ok(compared("info", "process start to kernel_info, median", measure(workspace, "info", CELL_REPEATS)?))
+pub fn beside_peers(workspace: &Workspace, name: &str, metric: &str, repeats: u32) -> Result<Vec<Row>> {
+    let mut samples = measure(workspace, name, repeats)?;
+    let ours = samples.remove("onramp").unwrap_or_default();
+    let row = |(peer, theirs): (String, Vec<f64>)| {
+        let peer = if peer == "stock" { STOCK } else { "rustc 1.95 alone, same source" };
+        Row::seconds(name, metric, ours.clone(), Some((peer, &theirs)))
+    };
+    // Stock before rustc.
+    Ok(samples.into_iter().rev().map(row).collect())
 }
 
 /// Many cells that redefine the same ten variables: whether the last ones are slower, or memory is lost.
@@ -73,16 +54,6 @@ pub fn long(workspace: &Workspace) -> Result<Vec<Row>> {
         Row::plain("long", "idle memory with the library loaded", *before, "MB"),
         Row::plain("long", "memory after all cells over before", after / before, "times"),
     ])
-}
-
-/// A row for each peer that was measured.
-fn compared(case: &str, metric: &str, mut samples: Samples) -> Vec<Row> {
-    let ours = samples.remove("onramp").unwrap_or_default();
-    let row = |(name, theirs): (String, Vec<f64>)| {
-        let peer = if name == "stock" { STOCK } else { "rustc 1.95 alone, same source" };
-        Row::seconds(case, metric, ours.clone(), Some((peer, &theirs)))
-    };
-    samples.into_iter().rev().map(row).collect()
 }
 
 fn measure(workspace: &Workspace, what: &str, repeats: u32) -> Result<Samples> {
