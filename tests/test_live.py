@@ -65,6 +65,17 @@ def test_a_training_shows_its_losses_while_it_runs(kernel):
     assert "<svg" not in updates[-1]["text/html"]
 
 
+def test_a_sweep_shows_its_points_one_by_one(kernel):
+    experiment = "DataParallel::new(Mlp::new(256)).rows_per_worker([32, 128, 512, 2048, 8192])"
+    code = ONRAMP + f'let guess = predict("how many times?", times(4.0))?; let run = {experiment}.run(&guess)?;'
+    _, messages = run(kernel, code)
+    shown = of_type(messages, "display_data")[:1] + of_type(messages, "update_display_data")
+    *pages, last = [content["data"]["text/html"] for _, content in shown]
+    assert "8 workers, replayed" in pages[-1] and "<svg" not in last
+    points = [page.count("<circle") + page.count("<path") for page in pages]
+    assert points == sorted(points) and points[0] < points[-1], points
+
+
 def test_nbconvert_keeps_only_the_final_state(tmp_path):
     path = tmp_path / "live.ipynb"
     library = json.dumps(str(ROOT / "helpers"))

@@ -93,7 +93,7 @@ impl Progress {
     }
 
     fn show(&mut self, last: bool) {
-        let line = self.line(last);
+        let line = self.line(last, self.started.elapsed().as_secs_f64());
         if super::is_live() {
             let html = self.html(last, &line);
             self.live.update(&Bundle::new().text(line).html(html));
@@ -102,9 +102,8 @@ impl Progress {
         }
     }
 
-    /// Everything in one line.
-    fn line(&self, last: bool) -> String {
-        let seconds = self.started.elapsed().as_secs_f64();
+    /// Everything in one line, after so many `seconds`.
+    fn line(&self, last: bool, seconds: f64) -> String {
         let mut parts = vec![match self.total {
             Some(total) => format!("{}: {} of {total}", self.what, self.done),
             None => format!("{}: {}", self.what, self.done),
@@ -206,13 +205,12 @@ mod tests {
     #[test]
     fn a_line_has_rate_remaining_time_and_figure_of_merit() {
         let mut progress = Progress::new("training", Some(300));
-        progress.started = Instant::now() - Duration::from_secs(10);
         progress.done = 100;
         progress.note("loss 0.31");
-        assert_eq!(progress.line(false), "training: 100 of 300, 10/s, 20 s left, loss 0.31");
+        assert_eq!(progress.line(false, 10.0), "training: 100 of 300, 10/s, 20 s left, loss 0.31");
         progress.done = 4;
-        assert_eq!(progress.line(false), "training: 4 of 300, 2.5 s each, 740 s left, loss 0.31");
-        assert_eq!(progress.line(true), "training: 4 of 300, 10 s, loss 0.31");
+        assert_eq!(progress.line(false, 10.0), "training: 4 of 300, 2.50 s each, 740 s left, loss 0.31");
+        assert_eq!(progress.line(true, 10.0), "training: 4 of 300, 10 s, loss 0.31");
     }
 
     #[test]

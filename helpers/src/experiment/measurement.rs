@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::interrupt::check_interrupt;
 use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
-use crate::measure::{Estimate, Provenance, interleaved};
+use crate::measure::{Estimate, Provenance, interleaved_shown};
 use crate::model::{Mlp, Network};
 use crate::training::{Gradients, Sgd};
 
@@ -79,35 +79,56 @@ pub(super) fn measure(experiment: DataParallel, prediction: &Prediction) -> Resu
     for variant in &mut variants {
         borrowed.push(variant.as_mut());
     }
-    let mut estimates = interleaved(experiment.repeats, WARMUPS, &mut borrowed)?.into_iter();
-    drop(variants);
+    let run = |samples: &[Vec<f64>]| -> Result<ScalingRun> {
+        let (baselines, points, packing_seconds) = assemble(&experiment, &pools, &emulated, &sweeps, samples)?;
+        let (experiment, prediction, machine) = (experiment.clone(), prediction.clone(), machine.clone());
+        Ok(ScalingRun { experiment, prediction, machine, baselines, points, packing_seconds })
+    };
+    let mut picture = |samples: &[Vec<f64>]| match run(samples) {
+        Ok(run) if !run.points.is_empty() => run.figure().map(|figure| figure.svg()).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let estimates = interleaved_shown(experiment.repeats, WARMUPS, &mut borrowed, &mut picture)?;
+    run(&estimates.into_iter().map(|estimate| estimate.samples).collect::<Vec<_>>())
+}
 
+/// Baselines, points and packing seconds from the samples of all variants, in their order. Row counts that were not
+/// timed yet are left out.
+fn assemble(
+    experiment: &DataParallel,
+    pools: &[usize],
+    emulated: &[usize],
+    sweeps: &[Sweep],
+    samples: &[Vec<f64>],
+) -> Result<(Vec<Baseline>, Vec<ScalingPoint>, f64)> {
+    let (packing, timed) = match samples.split_last() {
+        Some((packing, timed)) if !packing.is_empty() => (Estimate::from_samples(packing.clone())?.median, timed),
+        Some((_, timed)) => (0.0, timed),
+        None => (0.0, samples),
+    };
     let (mut baselines, mut points) = (Vec::new(), Vec::new());
-    for sweep in &sweeps {
-        let processes: Vec<(usize, Estimate)> = pools.iter().copied().zip(estimates.by_ref()).collect();
-        let baseline = Baseline::new(sweep.rows, processes)?;
+    for (sweep, samples) in sweeps.iter().zip(timed.chunks(pools.len() + emulated.len())) {
+        if samples.iter().any(Vec::is_empty) {
+            continue;
+        }
+        let mut estimates = samples.iter().cloned().map(Estimate::from_samples).collect::<Result<Vec<_>>>()?;
+        let of_workers = estimates.split_off(pools.len());
+        let baseline = Baseline::new(sweep.rows, pools.iter().copied().zip(estimates).collect())?;
         points.push(ScalingPoint::new(1, Provenance::Measured, &baseline, baseline.one_thread.clone()));
-        for (&workers, step) in emulated.iter().zip(estimates.by_ref()) {
+        for (&workers, step) in emulated.iter().zip(of_workers) {
             points.push(ScalingPoint::new(workers, Provenance::Emulated, &baseline, step));
+        }
+        for &workers in experiment.workers.iter().filter(|workers| **workers > 1) {
+            let messages = experiment.synchronisation.messages(&experiment.model);
+            let replay = Replay::new(&experiment.link, experiment.algorithm, workers, &messages);
+            let steps = &sweep.steps.borrow()[WARMUPS..];
+            let step = Estimate::from_samples(replayed_samples(&replay, workers, steps, packing))?;
+            points.push(ScalingPoint::new(workers, Provenance::Replayed, &baseline, step));
         }
         baselines.push(baseline);
     }
-    let packing = estimates.next().map_or(0.0, |packing| packing.median);
-    for (sweep, baseline) in sweeps.iter().zip(&baselines) {
-        let steps = &sweep.steps.borrow()[WARMUPS..];
-        for &workers in experiment.workers.iter().filter(|workers| **workers > 1) {
-            let replay = Replay::new(
-                &experiment.link,
-                experiment.algorithm,
-                workers,
-                &experiment.synchronisation.messages(&experiment.model),
-            );
-            let step = Estimate::from_samples(replayed_samples(&replay, workers, steps, packing))?;
-            points.push(ScalingPoint::new(workers, Provenance::Replayed, baseline, step));
-        }
-    }
     points.sort_by_key(|point| (point.workers, point.rows_per_worker));
-    Ok(ScalingRun { experiment, prediction: prediction.clone(), machine, baselines, points, packing_seconds: packing })
+    Ok((baselines, points, packing))
 }
 
 /// Mean replayed step time of `workers`, one sample for each repeat of the measured `steps`.

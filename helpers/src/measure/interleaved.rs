@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Error;
-use crate::display::Progress;
+use crate::display::{Progress, is_live};
 use crate::interrupt::check_interrupt;
 use crate::measure::Estimate;
 
@@ -13,7 +13,7 @@ const BETWEEN_UPDATES: Duration = Duration::from_secs(1);
 /// An update keeps Jupyter and the browser busy for a moment, often on this machine; nothing is timed meanwhile.
 const SETTLING: Duration = Duration::from_millis(50);
 
-/// Runs each variant `warmups` times unrecorded, then `repeats` rounds in which every variant runs once.
+/// Runs `warmups` unrecorded rounds, then `repeats` recorded ones. Every variant runs once in a round.
 ///
 /// Taking turns matters: a laptop slows down when it gets warm or another program wakes up. Timed one
 /// after the other, whichever variant ran at the bad moment would look worse; in turn, each round
@@ -29,6 +29,16 @@ pub fn interleaved(
     warmups: usize,
     variants: &mut [&mut dyn FnMut() -> Result<f64, Error>],
 ) -> Result<Vec<Estimate>, Error> {
+    interleaved_shown(repeats, warmups, variants, &mut |_| String::new())
+}
+
+/// As [`interleaved`], with a `picture` of the samples so far, an `svg` element, below the bar that a notebook shows.
+pub(crate) fn interleaved_shown(
+    repeats: usize,
+    warmups: usize,
+    variants: &mut [&mut dyn FnMut() -> Result<f64, Error>],
+    picture: &mut dyn FnMut(&[Vec<f64>]) -> String,
+) -> Result<Vec<Estimate>, Error> {
     if repeats == 0 {
         return Err(Error::InvalidInput(
             "repeats is 0, so nothing would be measured; ask for at least 1, better 7".into(),
@@ -39,23 +49,20 @@ pub fn interleaved(
     }
     let mut progress =
         Progress::new("measuring", Some((warmups + repeats) * variants.len())).at_most_every(BETWEEN_UPDATES);
-    let mut once = |variant: &mut dyn FnMut() -> Result<f64, Error>| {
-        check_interrupt()?;
-        let seconds = variant()?;
-        if progress.advance(1) {
-            std::thread::sleep(SETTLING);
-        }
-        Ok::<f64, Error>(seconds)
-    };
-    for variant in variants.iter_mut() {
-        for _ in 0..warmups {
-            once(*variant)?;
-        }
-    }
     let mut samples = vec![Vec::with_capacity(repeats); variants.len()];
-    for _ in 0..repeats {
-        for (variant, samples) in variants.iter_mut().zip(&mut samples) {
-            samples.push(once(*variant)?);
+    for round in 0..warmups + repeats {
+        for (place, variant) in variants.iter_mut().enumerate() {
+            check_interrupt()?;
+            let seconds = variant()?;
+            if round >= warmups {
+                samples[place].push(seconds);
+            }
+            if progress.is_due() && is_live() {
+                progress.picture(picture(&samples));
+            }
+            if progress.advance(1) {
+                std::thread::sleep(SETTLING);
+            }
         }
     }
     samples.into_iter().map(Estimate::from_samples).collect()

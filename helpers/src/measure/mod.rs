@@ -10,4 +10,5 @@ mod provenance;
 
 pub use estimate::Estimate;
 pub use interleaved::interleaved;
+pub(crate) use interleaved::interleaved_shown;
 pub use provenance::Provenance;

@@ -97,7 +97,7 @@ fn variants_take_turns_after_their_warm_ups() {
     let mut one = || (note.borrow_mut())('a');
     let mut other = || (note.borrow_mut())('b');
     let estimates = interleaved(3, 2, &mut [&mut one, &mut other]).unwrap();
-    assert_eq!(*calls.borrow(), "aabbababab");
+    assert_eq!(*calls.borrow(), "ababababab");
     assert_eq!(estimates[0].samples, [5.0, 7.0, 9.0]);
     assert_eq!(estimates[1].samples, [6.0, 8.0, 10.0]);
 }
