@@ -85,21 +85,27 @@ def wait_for_server(address, server, log):
 
 
 @contextlib.contextmanager
-def opened(address):
-    """The notebook at this address in Chromium, its kernel named and nothing asked."""
+def browser(**options):
+    """An empty page in Chromium."""
     chromium = need_program("chromium", "chromium-browser", "google-chrome")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        yield browser.new_page(viewport={"width": 1280, "height": 1000}, **options)
+        browser.close()
+
+
+@contextlib.contextmanager
+def opened(address):
+    """The notebook at this address in Chromium, its kernel named and nothing asked."""
+    with browser() as page:
         page.goto(address)
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
         # The kernel's name appears once it runs.
         page.locator(".jp-KernelName", has_text="Rust (Onramp)").first.wait_for(timeout=120_000)
         assert page.locator(".jp-Dialog").count() == 0, "a dialog asks something before the learner has begun"
         yield page
-        browser.close()
 
 
 def run_all(page, content):

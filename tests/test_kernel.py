@@ -182,3 +182,22 @@ def test_a_restart_forgets_the_variables_and_counts_from_one():
     finally:
         client.stop_channels()
         manager.shutdown_kernel()
+
+
+def test_a_level_of_optimisation_holds_for_the_cell_that_asks_for_it(kernel):
+    loop = """let started = std::time::Instant::now();
+let sum = (0..std::hint::black_box(3_000_000_u64)).fold(0_u64, |sum, n| sum.wrapping_mul(31).wrapping_add(n));
+println!("{} {}", std::hint::black_box(sum), started.elapsed().as_micros());"""
+
+    def microseconds(first_line):
+        _, messages = run(kernel, f"{first_line}\n{loop}")
+        return int(printed(messages).split()[1])
+
+    # At level 0 the closure is called three million times, at any other it is gone.
+    assert microseconds(":opt 0") > 3 * microseconds("")
+    assert microseconds(":opt 0") > 3 * microseconds(":opt 3")
+
+
+def test_a_level_that_does_not_exist_is_named(kernel):
+    reply, _ = run(kernel, ":opt 7\nlet lanes = 4;")
+    assert reply["status"] == "error" and "7" in reply["evalue"], reply

@@ -14,6 +14,7 @@
 mod advice;
 mod assistant;
 mod cell_lines;
+mod cell_options;
 mod environment;
 mod evaluator;
 mod events;

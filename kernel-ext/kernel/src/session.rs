@@ -2,13 +2,15 @@
 
 use crate::assistant::{Answer, Question};
 use crate::cell_lines::CellLines;
+use crate::cell_options::CellOptions;
 use crate::evaluator::Evaluator;
 use crate::events::Command;
 use crate::failure::Failure;
 use crate::jupyter::Outbox;
 use crate::local_deps;
 use crate::running::{Running, Shared, media, publish_stream, result};
-use crate::timing::{report, times, without_time};
+use crate::stand_in::recipe;
+use crate::timing::{report, times};
 use crossbeam_channel::Receiver;
 use evcxr::{CommandContext, EvalCallbacks, EvalOutputs};
 use jupyter_protocol::{
@@ -153,7 +155,7 @@ impl Session {
     }
 
     fn evaluate(&mut self, cell: &Cell) -> Result<Success, Failure> {
-        let (timed, code) = without_time(&cell.execute.code);
+        let (options, code) = CellOptions::take(&cell.execute.code);
         let (code, request) = (code.as_str(), &cell.request);
         if self.evaluator.library_changed() {
             return Err(Failure::plain("SetUp", COMPILED_ANEW));
@@ -170,6 +172,9 @@ impl Session {
             let reason = self.evaluator.broken().map(str::to_owned).unwrap_or_default();
             return Err(Failure::plain("SetUp", reason));
         };
+        if let Err(error) = recipe::set_opt_level(&shared.folder, options.opt_level.as_deref()) {
+            return Err(Failure::plain("SetUp", format!("{error:#}")));
+        }
         shared.interrupt.clear();
         shared.cell.fetch_add(1, Ordering::SeqCst);
         shared.busy.store(true, Ordering::SeqCst);
@@ -217,7 +222,9 @@ impl Session {
                 shared.known().ran(self.count, code, variables);
                 match not_asked {
                     Some(prompt) => Err(Failure::plain("StdinNotImplementedError", not_implemented(&prompt))),
-                    None => Ok(Success { timed: timed || outputs.timing.is_some(), answer: answer_of(outputs) }),
+                    None => {
+                        Ok(Success { timed: options.timed || outputs.timing.is_some(), answer: answer_of(outputs) })
+                    }
                 }
             }
         }

@@ -4,18 +4,6 @@ use crate::events::Spent;
 use jupyter_protocol::{Media, MediaType};
 use serde_json::{Value, json};
 
-/// A cell whose first line this is says how long it took.
-const TIME: &str = ":time";
-
-/// Whether the cell begins with [`TIME`], and the cell without it, its lines where they were.
-pub fn without_time(code: &str) -> (bool, String) {
-    let (first, rest) = code.split_once('\n').unwrap_or((code, ""));
-    match first.trim() == TIME {
-        true => (true, format!("\n{rest}")),
-        false => (false, code.to_owned()),
-    }
-}
-
 /// The times of a cell for programs, in its reply's metadata.
 pub fn times(whole: f64, spent: Option<Spent>) -> Value {
     let run = spent.map_or(0.0, |spent| spent.seconds);
@@ -47,12 +35,6 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_request_for_times_is_taken_out_and_lines_stay_where_they_were() {
-        assert_eq!(without_time(":time\nlet x = 1;"), (true, "\nlet x = 1;".into()));
-        assert_eq!(without_time("let x = 1;\n:time"), (false, "let x = 1;\n:time".into()));
-    }
 
     #[test]
     fn compile_and_run_time_stand_apart() {

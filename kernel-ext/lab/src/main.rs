@@ -5,6 +5,7 @@
 mod bench;
 mod cargo_build;
 mod doctor;
+mod export;
 mod headless;
 mod jupyter;
 mod kernelspec;

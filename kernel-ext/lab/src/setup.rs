@@ -14,7 +14,7 @@ use crate::requirement::Finding;
 use crate::stamp::{Inputs, Stamps, Standing};
 use crate::step_times::StepTimes;
 use crate::workspace::Workspace;
-use crate::{cargo_build, kernelspec, python};
+use crate::{cargo_build, export, kernelspec, python};
 
 /// One step of the set-up.
 struct Step {
@@ -88,10 +88,11 @@ const STEPS: [Step; 6] = [
         title: "kernel's entry in Jupyter",
         inputs: |workspace| {
             let spec = kernelspec::specification(workspace).to_string();
-            Ok(Inputs::new().text("kernel.json", &spec).artifact(&workspace.venv_program("jupyter")))
+            let inputs = Inputs::new().text("kernel.json", &spec).text("the page's template", &export::inputs());
+            Ok(inputs.artifact(&workspace.venv_program("jupyter")))
         },
         outputs: |workspace| vec![workspace.kernelspec().join("kernel.json")],
-        make: |workspace, _| kernelspec::install(workspace),
+        make: |workspace, _| kernelspec::install(workspace).and_then(|()| export::install(workspace)),
     },
 ];
 

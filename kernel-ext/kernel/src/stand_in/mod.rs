@@ -8,7 +8,7 @@
 mod answers;
 pub mod cell_source;
 pub mod metadata;
-mod recipe;
+pub mod recipe;
 
 use crate::environment::{self, Surroundings};
 use anyhow::{Context, Result};

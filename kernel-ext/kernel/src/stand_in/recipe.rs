@@ -26,6 +26,8 @@ const CELL: &str = "ctx";
 const RECORD: &str = "ONRAMP_RECORD";
 /// Set by evcxr: the file in which it looks for the path of the compiled cell.
 const OUTPUT_FILE: &str = "EVCXR_EXECUTION_SO_PATH";
+/// In the kernel's folder while a cell is compiled that asked for a level of its own.
+const OPT_LEVEL: &str = "opt-level";
 /// Stands for the kernel's own folder in what is recorded for all kernels.
 pub const FOLDER: &str = "{kernel-folder}";
 
@@ -97,8 +99,22 @@ impl Recipe {
     }
 }
 
-/// The level that `:opt` set.
+/// Has the next cells compiled at this level; without one, at the level of the manifest.
+pub fn set_opt_level(folder: &Path, level: Option<&str>) -> Result<()> {
+    let file = folder.join(OPT_LEVEL);
+    let done = match level {
+        Some(level) => std::fs::write(&file, level),
+        None if file.exists() => std::fs::remove_file(&file),
+        None => Ok(()),
+    };
+    done.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The level that the cell asked for, or else that of the manifest, where `:opt` alone in a cell puts it.
 fn opt_level(folder: &Path) -> Option<String> {
+    if let Ok(level) = std::fs::read_to_string(folder.join(OPT_LEVEL)) {
+        return Some(level);
+    }
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?;
     let level =
         manifest.lines().find_map(|line| line.trim().strip_prefix("opt-level ="))?.trim().trim_matches('"').to_owned();
@@ -248,6 +264,10 @@ mod tests {
         let write = |text: &str| std::fs::write(folder.path().join("Cargo.toml"), text).unwrap();
         write("[profile.dev]\nopt-level = 1\n[dependencies]\nb = \"1\"\na = \"2\"\n");
         let first = dependencies(folder.path());
+        assert_eq!(opt_level(folder.path()).as_deref(), Some("1"));
+        set_opt_level(folder.path(), Some("3")).unwrap();
+        assert_eq!(opt_level(folder.path()).as_deref(), Some("3"));
+        set_opt_level(folder.path(), None).unwrap();
         assert_eq!(opt_level(folder.path()).as_deref(), Some("1"));
         write("[profile.dev]\nopt-level = 3\n[dependencies]\na = \"2\"\n\nb = \"1\"\n");
         assert_eq!(first, dependencies(folder.path()));
