@@ -19,4 +19,4 @@ pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::Mlp;
 pub use crate::published;
-pub use crate::training::{Training, TrainingRun};
+pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

@@ -5,6 +5,7 @@
 //! timed, and each thread is tied to a core.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rand::{Rng, SeedableRng};
@@ -21,7 +22,7 @@ use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
 use crate::measure::{Estimate, Provenance, interleaved_shown};
 use crate::model::{Mlp, Network};
-use crate::training::{Gradients, Sgd};
+use crate::training::{Gradients, Optimiser, OptimiserState};
 
 /// Small, so that hundreds of steps on the same rows don't drive the gradients towards zero.
 const LEARNING_RATE: f64 = 1e-3;
@@ -170,7 +171,8 @@ struct Sweep {
 struct Bench {
     networks: Vec<Network>,
     batches: Vec<Vec<Batch>>,
-    descent: Sgd,
+    /// One for each worker.
+    optimisers: Vec<Mutex<OptimiserState>>,
 }
 
 impl Bench {
@@ -179,27 +181,34 @@ impl Bench {
         let data = rows_for(&experiment.model, workers * rows)?;
         let mut networks = Vec::new();
         let mut batches = Vec::new();
+        let mut optimisers = Vec::new();
         for worker in 0..workers {
             let network = experiment.model.build(0, &Device::Cpu)?;
             let own = |rows: &usize| data.batch_range(worker * rows, (worker + 1) * rows, network.device());
             batches.push(experiment.rows_per_worker.iter().map(own).collect::<Result<Vec<_>>>()?);
+            optimisers.push(Mutex::new(Optimiser::sgd(LEARNING_RATE).start(&network)?));
             networks.push(network);
         }
-        Ok(Self { networks, batches, descent: Sgd::new(LEARNING_RATE)? })
+        Ok(Self { networks, batches, optimisers })
     }
 
     /// Takes `count` steps of a lone worker and returns the seconds of each.
     fn steps(&self, worker: usize, sweep: usize, count: usize) -> Result<Vec<f64>> {
         let (network, batch) = (&self.networks[worker], &self.batches[worker][sweep]);
+        let mut optimiser = self.optimiser(worker);
         let mut seconds = Vec::with_capacity(count);
         for _ in 0..count {
             check_interrupt()?;
             let start = Instant::now();
             let (_, gradients) = Gradients::of(network, batch)?;
-            self.descent.step(network, &gradients)?;
+            optimiser.step(network, &gradients)?;
             seconds.push(start.elapsed().as_secs_f64());
         }
         Ok(seconds)
+    }
+
+    fn optimiser(&self, worker: usize) -> MutexGuard<'_, OptimiserState> {
+        self.optimisers[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The quicker of two steps on one thread.
@@ -215,11 +224,12 @@ impl Bench {
         let times = team.run(|mut worker| {
             let rank = worker.rank();
             let (network, batch) = (&self.networks[rank], &self.batches[rank][index]);
+            let mut optimiser = self.optimiser(rank);
             let mut step = || -> Result<()> {
                 check_interrupt()?;
                 let (_, mut gradients) = Gradients::of(network, batch)?;
                 experiment.synchronisation.average(&mut gradients, &mut worker)?;
-                self.descent.step(network, &gradients)
+                optimiser.step(network, &gradients)
             };
             (0..unrecorded).try_for_each(|_| step())?;
             let start = Instant::now();

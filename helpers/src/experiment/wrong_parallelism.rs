@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 use crate::judgement::Prediction;
 use crate::model::{Mlp, Network};
-use crate::training::{Gradients, Sgd, evaluate, fits};
+use crate::training::{Gradients, Optimiser, evaluate, fits};
 
 /// Trains with several workers, once correctly and once with each [`Mistake`].
 ///
@@ -116,7 +116,7 @@ impl WrongParallelism {
         reference: &Gradients,
     ) -> Result<Attempt> {
         let network = self.model.build(0, &Device::Cpu)?;
-        let descent = Sgd::new(self.learning_rate)?;
+        let mut optimiser = Optimiser::sgd(self.learning_rate).start(&network)?;
         let shard = &shards[worker.rank()];
         let mut attempt = Attempt { mistake, gradient_error: 0.0, drift: None, losses: Vec::new(), held_out: None };
         for step in 0..self.steps {
@@ -127,7 +127,7 @@ impl WrongParallelism {
             if step == 0 {
                 attempt.gradient_error = gradients.relative_error(reference)?;
             }
-            descent.step(&network, &gradients)?;
+            optimiser.step(&network, &gradients)?;
             // All workers get the same mean, so all of them stop at the same step.
             let mut mean = [loss as f32];
             worker.all_reduce_sum(&mut mean)?;

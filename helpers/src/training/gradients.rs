@@ -49,6 +49,51 @@ impl Gradients {
         self.tensors.iter().map(Tensor::elem_count).sum()
     }
 
+    /// The mean gradient over all rows of several batches, and the mean loss: gradient accumulation. It is that of the
+    /// joined batch, with the memory of the largest one.
+    ///
+    /// # Errors
+    /// As for [`Gradients::of`], and [`Error::InvalidInput`] without a batch.
+    pub fn accumulated(network: &Network, batches: &[Batch]) -> Result<(f64, Self)> {
+        let rows: usize = batches.iter().map(Batch::rows).sum();
+        let mut sum: Option<(f64, Self)> = None;
+        for batch in batches {
+            let share = batch.rows() as f64 / rows as f64;
+            let (loss, gradients) = Self::of(network, batch)?;
+            sum = Some(match sum {
+                None => (share * loss, gradients.scaled(share)?),
+                Some((before, so_far)) => (before + share * loss, so_far.plus(&gradients.scaled(share)?)?),
+            });
+        }
+        sum.ok_or_else(|| Error::invalid("there are 0 batches to take a gradient over; pass at least one"))
+    }
+
+    fn scaled(mut self, factor: f64) -> Result<Self> {
+        for tensor in &mut self.tensors {
+            *tensor = (&*tensor * factor)?;
+        }
+        Ok(self)
+    }
+
+    fn plus(mut self, other: &Self) -> Result<Self> {
+        for (tensor, other) in self.tensors.iter_mut().zip(&other.tensors) {
+            *tensor = (&*tensor + other)?;
+        }
+        Ok(self)
+    }
+
+    /// The Euclidean length over all numbers.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] when the device fails.
+    pub fn norm(&self) -> Result<f64> {
+        let mut squares = 0.0;
+        for tensor in &self.tensors {
+            squares += f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        }
+        Ok(squares.sqrt())
+    }
+
     /// All numbers one after the other, in the order of the names.
     ///
     /// # Errors

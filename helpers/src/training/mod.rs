@@ -1,12 +1,18 @@
 //! Training on one worker: the loss, its gradients, the step, the loop and the evaluation.
 
+mod checkpoint;
 mod evaluation;
 mod gradients;
-mod sgd;
+mod optimiser;
+mod optimiser_state;
+mod row_order;
 mod train;
+mod trainer;
 
+pub use checkpoint::{Checkpoint, Checkpoints};
 pub use evaluation::{Evaluation, evaluate};
 pub use gradients::Gradients;
-pub use sgd::Sgd;
+pub use optimiser::Optimiser;
+pub use optimiser_state::OptimiserState;
 pub(crate) use train::fits;
 pub use train::{Evaluated, Training, TrainingRun};

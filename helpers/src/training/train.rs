@@ -1,10 +1,11 @@
-//! The training loop on one worker.
+//! The training loop on one trainer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, Gradients, Sgd, evaluate};
+use super::trainer::Trainer;
+use super::{Checkpoint, Checkpoints, Evaluation, Optimiser, evaluate};
 use crate::data::{Dataset, Source, Split};
 use crate::device::Device;
 use crate::display::{Progress, Table, significant};
@@ -27,15 +28,16 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(500);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    model: Mlp,
+    pub(super) model: Mlp,
     data: Source,
-    rows_per_step: usize,
-    steps: usize,
-    learning_rate: f64,
-    evaluate_every: usize,
-    target_loss: Option<f64>,
-    seed: u64,
-    device: Device,
+    pub(super) rows_per_step: usize,
+    pub(super) steps: usize,
+    pub(super) micro_batches: usize,
+    pub(super) optimiser: Optimiser,
+    pub(super) evaluate_every: usize,
+    pub(super) target_loss: Option<f64>,
+    pub(super) seed: u64,
+    pub(super) device: Device,
 }
 
 /// The loss or the evaluation at one step of a run.
@@ -72,7 +74,8 @@ impl Training {
             data: Source::teacher(20_000),
             rows_per_step: 64,
             steps: 400,
-            learning_rate: 0.1,
+            micro_batches: 1,
+            optimiser: Optimiser::sgd(0.1),
             evaluate_every: 50,
             target_loss: None,
             seed: 0,
@@ -100,7 +103,19 @@ impl Training {
 
     /// How far each step goes.
     pub fn learning_rate(mut self, rate: f64) -> Self {
-        self.learning_rate = rate;
+        self.optimiser = self.optimiser.learning_rate(rate);
+        self
+    }
+
+    /// How parameters follow their gradients.
+    pub fn optimiser(mut self, optimiser: Optimiser) -> Self {
+        self.optimiser = optimiser;
+        self
+    }
+
+    /// Takes the gradient of a step in so many parts, one after the other, with the memory of one of them.
+    pub fn micro_batches(mut self, parts: usize) -> Self {
+        self.micro_batches = parts;
         self
     }
 
@@ -136,14 +151,7 @@ impl Training {
     /// [`Error::Interrupted`] between two steps.
     pub fn run(&self) -> Result<TrainingRun> {
         let data = self.data.load(self.seed)?;
-        let mut progress = Progress::new("training", Some(self.steps)).at_most_every(BETWEEN_UPDATES);
-        self.train(&data, &mut |run| {
-            if progress.is_due() {
-                progress.note(format!("loss {}", significant(run.losses.last().copied().unwrap_or(f64::NAN))));
-                progress.picture(run.figure().map(|figure| figure.svg()).unwrap_or_default());
-            }
-            progress.advance(1);
-        })
+        self.train(&data, &mut self.watch())
     }
 
     /// Trains on data that is already loaded, without a word.
@@ -154,49 +162,76 @@ impl Training {
         self.train(data, &mut |_| ())
     }
 
-    /// Trains, and shows what there is to `watch` after each step.
-    fn train(&self, data: &Split, watch: &mut dyn FnMut(&TrainingRun)) -> Result<TrainingRun> {
-        self.validate(&data.train)?;
-        let descent = Sgd::new(self.learning_rate)?;
-        let network = self.model.build(self.seed, &self.device)?;
-        let mut order = RowOrder::new(data.train.rows(), self.rows_per_step, self.seed);
-        let mut run = TrainingRun {
-            training: *self,
-            losses: Vec::with_capacity(self.steps),
-            evaluations: Vec::new(),
-            seconds: 0.0,
-            diverged: false,
-            steps_to_target: None,
-        };
-        run.look(&network, &data.held_out, 0)?;
-        for step in 1..=self.steps {
-            if run.diverged || run.steps_to_target.is_some() {
-                break;
-            }
-            check_interrupt()?;
-            let start = Instant::now();
-            let batch = data.train.batch(order.next_rows(), network.device())?;
-            let (loss, gradients) = Gradients::of(&network, &batch)?;
-            descent.step(&network, &gradients)?;
-            run.seconds += start.elapsed().as_secs_f64();
-            if !loss.is_finite() {
-                run.diverged = true;
-                break;
-            }
-            run.losses.push(loss);
-            if step % self.evaluate_every == 0 || step == self.steps {
-                run.look(&network, &data.held_out, step)?;
-            }
-            watch(&run);
+    /// As [`Training::run`], and saves where it is; goes on from the file where there is one.
+    ///
+    /// A run that was stopped and goes on ends with the same bits as one that never stopped, when one thread computes
+    /// (several threads may add in another order).
+    ///
+    /// # Errors
+    /// As for [`Training::run`]; [`Error::Data`] when the file is damaged or something else,
+    /// [`Error::InvalidInput`] when it was saved by a run of another description, [`Error::Io`] when it can't be
+    /// written.
+    pub fn run_saving(&self, checkpoints: &Checkpoints) -> Result<TrainingRun> {
+        if checkpoints.every == 0 {
+            return Err(Error::invalid("a checkpoint every 0 steps is never written; use at least 1, such as 100"));
         }
-        Ok(run)
+        let data = self.data.load(self.seed)?;
+        let mut trainer = Trainer::new(self, &data)?;
+        if checkpoints.path.exists() {
+            let checkpoint = Checkpoint::load(&checkpoints.path)?;
+            checkpoint.check_fits(self, &checkpoints.path)?;
+            trainer.restore(checkpoint)?;
+        }
+        let mut watch = self.watch();
+        while !trainer.is_done() {
+            if let Err(interrupted) = check_interrupt() {
+                trainer.checkpoint()?.save(&checkpoints.path)?;
+                return Err(interrupted);
+            }
+            trainer.step()?;
+            if trainer.run.losses.len().is_multiple_of(checkpoints.every) || trainer.is_done() {
+                trainer.checkpoint()?.save(&checkpoints.path)?;
+            }
+            watch(&trainer.run);
+        }
+        Ok(trainer.run)
     }
 
-    fn validate(&self, data: &Dataset) -> Result<()> {
+    /// Shows in a notebook how far a run is.
+    fn watch(&self) -> impl FnMut(&TrainingRun) {
+        let mut progress = Progress::new("training", Some(self.steps)).at_most_every(BETWEEN_UPDATES);
+        let mut done = 0;
+        move |run| {
+            if progress.is_due() {
+                progress.note(format!("loss {}", significant(run.losses.last().copied().unwrap_or(f64::NAN))));
+                progress.picture(run.figure().map(|figure| figure.svg()).unwrap_or_default());
+            }
+            progress.advance(run.losses.len() - done);
+            done = run.losses.len();
+        }
+    }
+
+    /// Trains, and shows what there is to `watch` after each step.
+    fn train(&self, data: &Split, watch: &mut dyn FnMut(&TrainingRun)) -> Result<TrainingRun> {
+        let mut trainer = Trainer::new(self, data)?;
+        while !trainer.is_done() {
+            check_interrupt()?;
+            trainer.step()?;
+            watch(&trainer.run);
+        }
+        Ok(trainer.run)
+    }
+
+    pub(super) fn validate(&self, data: &Dataset) -> Result<()> {
         self.model.validate()?;
+        self.optimiser.validate()?;
         fits(self.model, data)?;
-        let positive =
-            [("rows_per_step", self.rows_per_step), ("steps", self.steps), ("evaluate_every", self.evaluate_every)];
+        let positive = [
+            ("rows_per_step", self.rows_per_step),
+            ("steps", self.steps),
+            ("evaluate_every", self.evaluate_every),
+            ("micro_batches", self.micro_batches),
+        ];
         for (name, value) in positive {
             if value == 0 {
                 return Err(Error::invalid(format!("{name} is 0, so nothing would be trained; use at least 1")));
@@ -208,6 +243,12 @@ impl Training {
                  data",
                 self.rows_per_step,
                 data.rows()
+            )));
+        }
+        if self.micro_batches > self.rows_per_step {
+            return Err(Error::invalid(format!(
+                "{} rows can't be cut into {} micro-batches; use at most one for each row",
+                self.rows_per_step, self.micro_batches
             )));
         }
         Ok(())
@@ -259,7 +300,7 @@ impl TrainingRun {
         }
     }
 
-    fn look(&mut self, network: &Network, held_out: &Dataset, step: usize) -> Result<()> {
+    pub(super) fn look(&mut self, network: &Network, held_out: &Dataset, step: usize) -> Result<()> {
         let held_out = evaluate(network, held_out)?;
         if !held_out.loss.is_finite() {
             self.diverged = true;
@@ -289,31 +330,4 @@ pub(crate) fn fits(model: Mlp, data: &Dataset) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// Goes through all rows in a fresh random order each time, a step's worth at once.
-pub(crate) struct RowOrder {
-    rows: Vec<usize>,
-    per_step: usize,
-    next: usize,
-    seed: u64,
-}
-
-impl RowOrder {
-    /// `per_step` must not be above `rows`.
-    pub(crate) fn new(rows: usize, per_step: usize, seed: u64) -> Self {
-        Self { rows: crate::data::shuffled_rows(rows, seed), per_step, next: 0, seed }
-    }
-
-    /// The next step's rows; what is left over at the end of a pass is skipped.
-    pub(crate) fn next_rows(&mut self) -> &[usize] {
-        if self.next + self.per_step > self.rows.len() {
-            self.seed = self.seed.wrapping_add(0x9e37_79b9);
-            self.rows = crate::data::shuffled_rows(self.rows.len(), self.seed);
-            self.next = 0;
-        }
-        let start = self.next;
-        self.next += self.per_step;
-        &self.rows[start..self.next]
-    }
 }

@@ -1,6 +1,7 @@
 //! Models, training, communication and the experiments.
 
 mod bad_input;
+mod checkpoint;
 mod data;
 mod data_parallel;
 mod fresh_process;
@@ -8,6 +9,7 @@ mod gradients_agree;
 mod learning;
 mod link;
 mod mistakes;
+mod optimiser;
 mod pytorch;
 mod replay;
 mod scaling_run;

@@ -21,11 +21,15 @@
 //! torch.optim.SGD(variables, lr=0.5).step()
 //! print(scores.flatten().tolist(), loss.item(), [v.grad.flatten().tolist() for v in variables], b1.tolist())
 //! ```
+//!
+//! The optimisers' come from the same variables, each time taken anew, and three steps of
+//! `SGD(variables, lr=0.5, momentum=0.9, weight_decay=0.01)`, of `AdamW(variables, lr=0.1)`, and of
+//! `SGD(variables, lr=0.5)` after `torch.nn.utils.clip_grad_norm_(variables, 0.05)`.
 
 use onramp::data::Dataset;
 use onramp::model::Network;
 use onramp::prelude::*;
-use onramp::training::{Gradients, Sgd, evaluate};
+use onramp::training::{Gradients, Optimiser, evaluate};
 
 const SCORES: [f64; 12] = [
     0.12470679730176926,
@@ -132,6 +136,14 @@ const GRADIENTS: [&[f64]; 6] = [
 /// layer1.bias after a step of 0.5 times the gradient.
 const STEPPED: [f64; 5] = [0.162273392, 0.281795025, 0.265099853, 0.307392955, 0.215343505];
 
+/// layer1.bias after three steps of each optimiser, every gradient taken anew.
+const MOMENTUM: [f64; 5] =
+    [0.2908676862716675, 0.27881792187690735, 0.146065354347229, 0.4389740228652954, 0.3105222284793854];
+const ADAMW: [f64; 5] =
+    [0.4304882884025574, 0.28521662950515747, 0.06980805099010468, 0.5091503858566284, 0.2663808763027191];
+const CLIPPED: [f64; 5] =
+    [0.14809557795524597, 0.2590119540691376, 0.29167118668556213, 0.28049832582473755, 0.18739713728427887];
+
 fn wave(count: usize, step: f64, scale: f64) -> Vec<f32> {
     (0..count).map(|i| (scale * (step * (i + 1) as f64).sin()) as f32).collect()
 }
@@ -181,8 +193,25 @@ fn a_step_of_descent_equals_pytorchs() {
     let network = network();
     let batch = rows().batch_range(0, 3, network.device()).unwrap();
     let (_, gradients) = Gradients::of(&network, &batch).unwrap();
-    Sgd::new(0.5).unwrap().step(&network, &gradients).unwrap();
+    Optimiser::sgd(0.5).start(&network).unwrap().step(&network, &gradients).unwrap();
     assert_near(&network.variables()[0].1.to_vec1::<f32>().unwrap(), &STEPPED, "layer1.bias");
+}
+
+#[test]
+fn three_steps_of_each_optimiser_equal_pytorchs() {
+    let momentum = Optimiser::sgd(0.5).momentum(0.9).weight_decay(0.01);
+    let clipped = Optimiser::sgd(0.5).clip_norm(0.05);
+    for (optimiser, reference) in [(momentum, MOMENTUM), (Optimiser::adamw(0.1), ADAMW), (clipped, CLIPPED)] {
+        let network = network();
+        let batch = rows().batch_range(0, 3, network.device()).unwrap();
+        let mut state = optimiser.start(&network).unwrap();
+        for _ in 0..3 {
+            let (_, gradients) = Gradients::of(&network, &batch).unwrap();
+            state.step(&network, &gradients).unwrap();
+        }
+        assert_eq!(state.steps(), 3);
+        assert_near(&network.variables()[0].1.to_vec1::<f32>().unwrap(), &reference, &format!("{optimiser:?}"));
+    }
 }
 
 #[test]
