@@ -168,7 +168,7 @@ struct Sweep {
 }
 
 /// The models and batches that are timed: one model for each worker, one batch for each worker and row count.
-struct Bench {
+pub(super) struct Bench {
     networks: Vec<Network>,
     batches: Vec<Vec<Batch>>,
     /// One for each worker.
@@ -176,7 +176,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(experiment: &DataParallel, workers: usize) -> Result<Self> {
+    pub(super) fn new(experiment: &DataParallel, workers: usize) -> Result<Self> {
         let rows = experiment.rows_per_worker.iter().copied().max().unwrap_or(1);
         let data = rows_for(&experiment.model, workers * rows)?;
         let mut networks = Vec::new();
@@ -193,7 +193,7 @@ impl Bench {
     }
 
     /// Takes `count` steps of a lone worker and returns the seconds of each.
-    fn steps(&self, worker: usize, sweep: usize, count: usize) -> Result<Vec<f64>> {
+    pub(super) fn steps(&self, worker: usize, sweep: usize, count: usize) -> Result<Vec<f64>> {
         let (network, batch) = (&self.networks[worker], &self.batches[worker][sweep]);
         let mut optimiser = self.optimiser(worker);
         let mut seconds = Vec::with_capacity(count);
@@ -302,6 +302,6 @@ fn thread_counts(cores: usize) -> Vec<usize> {
     counts
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }

@@ -3,6 +3,7 @@
 //! - [`DataParallel`]: throughput of p workers against rows per worker, and the [`ScalingRun`] it gives
 //! - [`TimeToLoss`]: the same workers, asked for the time to the same loss
 //! - [`WrongParallelism`]: three mistakes, each run beside the right way
+//! - [`StepTime`]: how long a training step takes in one process
 //! - [`Experiment`]: any of them as a value that can be stored, and [`in_fresh_process`], which runs it alone
 
 mod cost;
@@ -13,6 +14,7 @@ mod mistake;
 mod scaling_run;
 mod scaling_view;
 mod serialised;
+mod step_time;
 mod time_to_loss;
 mod time_to_loss_run;
 mod wrong_parallelism;
@@ -24,6 +26,7 @@ pub use fresh_process::in_fresh_process;
 pub use mistake::Mistake;
 pub use scaling_run::{Baseline, ScalingPoint, ScalingRun};
 pub use serialised::{Experiment, Outcome};
+pub use step_time::{StepTime, StepTimeRun};
 pub use time_to_loss::{RateRule, TimeToLoss};
 pub use time_to_loss_run::{LossPoint, TimeToLossRun};
 pub use wrong_parallelism::WrongParallelism;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataParallel, ScalingRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun};
+use super::{
+    DataParallel, ScalingRun, StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun,
+};
 use crate::error::Result;
 use crate::judgement::Prediction;
 use crate::training::{Training, TrainingRun};
@@ -29,6 +31,8 @@ pub enum Experiment {
     WrongParallelism(WrongParallelism, Prediction),
     /// Plain training on one worker.
     Train(Training),
+    /// The time of a training step.
+    StepTime(StepTime),
 }
 
 /// The result of an [`Experiment`].
@@ -43,6 +47,8 @@ pub enum Outcome {
     WrongParallelism(WrongParallelismRun),
     /// Plain training on one worker.
     Train(TrainingRun),
+    /// The time of a training step.
+    StepTime(StepTimeRun),
 }
 
 impl Experiment {
@@ -56,6 +62,7 @@ impl Experiment {
             Self::TimeToLoss(experiment, prediction) => Outcome::TimeToLoss(experiment.run(prediction)?),
             Self::WrongParallelism(experiment, prediction) => Outcome::WrongParallelism(experiment.run(prediction)?),
             Self::Train(training) => Outcome::Train(training.run()?),
+            Self::StepTime(experiment) => Outcome::StepTime(experiment.run()?),
         })
     }
 

@@ -105,3 +105,14 @@ fn a_team_without_workers_and_a_missing_gpu_are_refused() {
     let text = complaint(Mlp::new(8).build(0, &gpu).map(drop));
     assert!(text.contains("GPU number 99") && text.contains("Device::Cpu"), "{text}");
 }
+
+#[test]
+fn a_step_time_without_rows_or_with_more_threads_than_cores_is_refused() {
+    let step = StepTime::new(Mlp::new(8));
+    for (wrong, part) in
+        [(step.rows(0), "0 rows"), (step.samples(0), "0 samples"), (step.threads(4096), "4096 threads")]
+    {
+        let text = complaint(wrong.run());
+        assert!(text.contains(part), "{text}");
+    }
+}

@@ -69,6 +69,7 @@ fn every_experiment_survives_json() {
         Experiment::TimeToLoss(TimeToLoss::new(Mlp::new(128)).link(Link::data_center()), guess()),
         Experiment::WrongParallelism(WrongParallelism::new(Mlp::new(32)), guess()),
         Experiment::Train(small_training()),
+        Experiment::StepTime(StepTime::new(Mlp::new(64)).rows(8).threads(2)),
     ];
     for experiment in experiments {
         assert_eq!(Experiment::from_json(&experiment.to_json().unwrap()).unwrap(), experiment);

@@ -5,6 +5,7 @@ mod cold;
 mod machine;
 mod report;
 mod stock;
+mod training;
 
 use std::path::Path;
 
@@ -23,7 +24,7 @@ struct Bench {
     run: fn(&Workspace, bool) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench {
         name: "cell",
         about: "a cell with one helper call and one let, beside stock evcxr_jupyter and plain rustc",
@@ -48,6 +49,11 @@ const BENCHES: [Bench; 7] = [
         name: "long",
         about: "500 cells that redefine the same ten variables: time and memory",
         run: |workspace, _| cells::long(workspace),
+    },
+    Bench {
+        name: "training",
+        about: "training steps of three models on one and two threads, beside PyTorch",
+        run: |workspace, _| training::beside_pytorch(workspace),
     },
     Bench { name: "setup", about: "the steps of a set-up; --cold does one with empty caches", run: cold::setup },
     Bench { name: "ci", about: "one run of .ci/run; --cold does one with empty caches", run: cold::ci },

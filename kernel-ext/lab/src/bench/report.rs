@@ -29,11 +29,16 @@ pub struct Row {
 impl Row {
     /// The median of seconds, where less is better, beside the peer's seconds from the same run.
     pub fn seconds(case: &str, metric: &str, ours: Vec<f64>, peer: Option<(&str, &[f64])>) -> Self {
+        Self::times(case, metric, "s", ours, peer)
+    }
+
+    /// The same in another unit of time.
+    pub fn times(case: &str, metric: &str, unit: &str, ours: Vec<f64>, peer: Option<(&str, &[f64])>) -> Self {
         let value = median(&ours);
         let (peer, ratio) = match peer {
             Some((name, theirs)) if !theirs.is_empty() => {
                 let other = median(theirs);
-                (format!("{name}: {other:.2} s (median of {})", theirs.len()), Some(other / value))
+                (format!("{name}: {other:.2} {unit} (median of {})", theirs.len()), Some(other / value))
             }
             _ => (String::new(), None),
         };

@@ -1,0 +1,114 @@
+//! How long one training step takes in one process.
+
+use serde::{Deserialize, Serialize};
+
+use super::DataParallel;
+use super::measurement::{Bench, mean};
+use crate::display::Table;
+use crate::error::{Error, Result};
+use crate::machine;
+use crate::measure::Estimate;
+use crate::model::Mlp;
+
+/// One sample lasts about this long.
+const SAMPLE_SECONDS: f64 = 0.2;
+
+/// Times steps of plain gradient descent: forward, back and the change of the parameters, on rows that are in memory.
+///
+/// ```
+/// use onramp::prelude::*;
+///
+/// let run = StepTime::new(Mlp::new(16)).rows(8).samples(1).run()?;
+/// assert!(run.seconds.median > 0.0);
+/// # Ok::<(), onramp::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepTime {
+    model: Mlp,
+    rows: usize,
+    threads: usize,
+    samples: usize,
+}
+
+/// The result of [`StepTime::run`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepTimeRun {
+    /// What was timed.
+    pub experiment: StepTime,
+    /// Seconds of a step; a sample is the mean over about 0.2 s of steps.
+    pub seconds: Estimate,
+}
+
+impl StepTime {
+    /// Steps of 64 rows on one thread, 7 samples.
+    pub fn new(model: Mlp) -> Self {
+        Self { model, rows: 64, threads: 1, samples: 7 }
+    }
+
+    /// Rows in a step.
+    pub fn rows(mut self, rows: usize) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// Threads that share the work of a step, each tied to a core of its own.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// How often the time is taken, after a first time that does not count.
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// Takes the time.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for an empty model, zero rows, threads or samples, or more threads than cores;
+    /// [`Error::Interrupted`] between two steps.
+    pub fn run(&self) -> Result<StepTimeRun> {
+        self.model.validate()?;
+        let cores = machine::Machine::detect().physical_cores;
+        if self.rows == 0 || self.samples == 0 || self.threads == 0 || self.threads > cores {
+            return Err(Error::invalid(format!(
+                "{} rows, {} samples and {} threads can't be timed on {cores} cores; use at least 1 of each, and at \
+                 most a thread for each core",
+                self.rows, self.samples, self.threads
+            )));
+        }
+        let bench = Bench::new(&DataParallel::new(self.model).rows_per_worker([self.rows]), 1)?;
+        let pool = machine::threads_pool(self.threads, 0)?;
+        let sample = |steps: usize| -> Result<f64> { Ok(mean(&pool.install(|| bench.steps(0, 0, steps))?)) };
+        sample(2)?;
+        let steps = (SAMPLE_SECONDS / sample(2)?).ceil().max(1.0) as usize;
+        sample(steps)?;
+        let samples = (0..self.samples).map(|_| sample(steps)).collect::<Result<_>>()?;
+        Ok(StepTimeRun { experiment: *self, seconds: Estimate::from_samples(samples)? })
+    }
+}
+
+impl StepTimeRun {
+    /// Floating-point operations per second: 6 for each parameter and row, over the time of a step.
+    pub fn flops_per_second(&self) -> Estimate {
+        let flops = self.experiment.model.flops_per_row() * self.experiment.rows as f64;
+        self.seconds.map(|seconds| flops / seconds)
+    }
+
+    /// The run in a few lines.
+    pub fn table(&self) -> Table {
+        let StepTime { model, rows, threads, .. } = self.experiment;
+        Table::new("A training step", ["what", "value"])
+            .row(["parameters".to_string(), model.parameters().to_string()])
+            .row(["rows".to_string(), rows.to_string()])
+            .row(["threads".to_string(), threads.to_string()])
+            .row(["step time, ms".to_string(), self.seconds.map(|seconds| 1e3 * seconds).to_string()])
+            .row(["GFLOP/s".to_string(), self.flops_per_second().map(|rate| 1e-9 * rate).to_string()])
+    }
+
+    /// Shows the table below the cell.
+    pub fn evcxr_display(&self) {
+        self.table().evcxr_display();
+    }
+}
