@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, Storage, Tensor};
 
+use super::dense_pass;
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::model::Network;
@@ -19,6 +20,16 @@ impl Gradients {
     /// # Errors
     /// [`Error::Candle`] when the batch does not fit the network.
     pub fn of(network: &Network, batch: &Batch) -> Result<(f64, Self)> {
+        if network.device().is_cpu() {
+            let (loss, tensors) = dense_pass::loss_and_gradients(network, batch)?;
+            let names = network.variables().iter().map(|(name, _)| name.clone()).collect();
+            return Ok((loss, Self { names, tensors }));
+        }
+        Self::by_differentiation(network, batch)
+    }
+
+    /// The same by candle's automatic differentiation, on any device.
+    fn by_differentiation(network: &Network, batch: &Batch) -> Result<(f64, Self)> {
         let scores = network.forward(&batch.features)?;
         let loss = candle_nn::loss::cross_entropy(&scores, &batch.labels)?;
         let store = loss.backward()?;
@@ -173,4 +184,30 @@ pub(crate) fn append(tensor: &Tensor, flat: &mut Vec<f32>) -> Result<()> {
     drop(storage);
     flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Teacher;
+    use crate::device::Device;
+    use crate::model::Mlp;
+
+    #[test]
+    fn the_written_out_pass_equals_automatic_differentiation() -> Result<()> {
+        for (width, rows) in [(1, 1), (7, 3), (64, 50)] {
+            let network = Mlp::new(width).build(3, &Device::Cpu)?;
+            let batch = Teacher::new(rows).generate()?.batch_range(0, rows, network.device())?;
+            let (loss, written) = Gradients::of(&network, &batch)?;
+            let (reference_loss, reference) = Gradients::by_differentiation(&network, &batch)?;
+            assert!((loss - reference_loss).abs() < 1e-5, "{loss}, {reference_loss} by differentiation");
+            assert_eq!(written.names, reference.names);
+            for (own, its) in written.tensors.iter().zip(&reference.tensors) {
+                assert_eq!(own.shape(), its.shape());
+            }
+            let error = written.relative_error(&reference)?;
+            assert!(error < 1e-5, "width {width}: {error}");
+        }
+        Ok(())
+    }
 }

@@ -1,6 +1,7 @@
 //! Training on one worker: the loss, its gradients, the step, the loop and the evaluation.
 
 mod checkpoint;
+mod dense_pass;
 mod evaluation;
 mod gradients;
 mod optimiser;
