@@ -1,12 +1,12 @@
 //! What a step of one worker costs: a fixed part, and arithmetic.
 //!
 //! ```text
-//! s(b) = s0 + k P b / C
+//! s(b) = s0 + F b / C
 //! ```
 //!
-//! s0 is the fixed part, k P the floating-point operations for a row, and C the operations per second. Half of
+//! s0 is the fixed part, F the floating-point operations for a row, and C the operations per second. Half of
 //! a step of p workers is computing when s(b*) = T, T the seconds of the all-reduce, which gives
-//! b* = (T - s0) C / (k P).
+//! b* = (T - s0) C / F.
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ impl StepCost {
         })
     }
 
-    /// C at the measured row count that is nearest to `rows`: k P b / (s(b) - s0), in operations per second.
+    /// C at the measured row count that is nearest to `rows`: F b / (s(b) - s0), in operations per second.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] when steps of that many rows are no longer than the fixed part.
@@ -91,7 +91,7 @@ impl StepCost {
         Estimate::from_samples(rates)
     }
 
-    /// b* = (T - s0) C / (k P) with T = `communication_seconds` and C measured near b*; 0 when the fixed part alone
+    /// b* = (T - s0) C / F with T = `communication_seconds` and C measured near b*; 0 when the fixed part alone
     /// is longer than the all-reduce.
     ///
     /// # Errors

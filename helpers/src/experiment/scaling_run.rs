@@ -144,7 +144,7 @@ impl ScalingRun {
         self.experiment.communication_seconds(workers)
     }
 
-    /// b* = (T - s0) C / (k P) for the most workers: from how many rows per worker on at least half of a step
+    /// b* = (T - s0) C / F for the most workers: from how many rows per worker on at least half of a step
     /// should be computing. It comes from one worker's step times and the link alone, not from any run of several
     /// workers.
     ///
@@ -172,7 +172,7 @@ impl ScalingRun {
         if fit.derived("b*").is_err() {
             return Ok(fit);
         }
-        let formula = "(T - s0) C / (k P), from one worker's steps and the link";
+        let formula = "(T - s0) C / F, from one worker's steps and the link";
         fit.compare("b*", self.half_efficiency_rows_predicted()?, formula)
     }
 

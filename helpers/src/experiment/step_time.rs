@@ -90,7 +90,7 @@ impl StepTime {
 }
 
 impl StepTimeRun {
-    /// Floating-point operations per second: 6 for each parameter and row, over the time of a step.
+    /// Floating-point operations per second, by [`Mlp::flops_per_row`].
     pub fn flops_per_second(&self) -> Estimate {
         let flops = self.experiment.model.flops_per_row() * self.experiment.rows as f64;
         self.seconds.map(|seconds| flops / seconds)

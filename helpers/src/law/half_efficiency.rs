@@ -14,7 +14,7 @@
 //! ```
 //!
 //! So `b0` is the fixed cost of a step and `bT` the cost of the all-reduce, both told in rows. For a
-//! network with P parameters, `r = C / (k P)`: the half lies at `b* = (T - s0) C / (k P)`, which can be computed
+//! network whose row costs F operations, `r = C / F`: the half lies at `b* = (T - s0) C / F`, which can be computed
 //! from the machine and the link before any run. The form is Hockney's half-performance
 //! length n½ (Hockney and Jesshope, *Parallel Computers*, 1981), told for rows instead of vector elements.
 //!

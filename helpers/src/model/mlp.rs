@@ -3,8 +3,8 @@
 //! A dense layer from n to m numbers has n m weights and m biases. A training step multiplies and adds each
 //! weight three times for each row (once forward, once for the gradient of the weights, once for the gradient
 //! of the layer's input), and a multiplication with an addition is 2 floating-point operations. So a step
-//! costs 6 P per row, P parameters in all; the biases' share is below one percent. The gradient of the first
-//! layer's input is never used, but candle computes it, so it counts.
+//! costs 6 for each parameter and row, but 4 in the first layer, whose input needs no gradient; the biases' share is
+//! below one percent.
 
 use candle_core::{DType, Tensor, Var};
 use rand::{Rng, SeedableRng};
@@ -15,7 +15,7 @@ use super::Network;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// Floating-point operations per parameter and row in a training step.
+/// Floating-point operations per parameter and row in a training step, but for the first layer.
 pub const FLOPS_PER_PARAMETER_AND_ROW: f64 = 6.0;
 
 /// A description of M(w); [`Mlp::build`] makes the network.
@@ -77,9 +77,10 @@ impl Mlp {
         self.parameters() * size_of::<f32>()
     }
 
-    /// Floating-point operations of a training step for each row: 6 P (the derivation opens this module).
+    /// Floating-point operations of a training step for each row (the derivation opens this module).
     pub fn flops_per_row(&self) -> f64 {
-        FLOPS_PER_PARAMETER_AND_ROW * self.parameters() as f64
+        let gradient_of_rows = 2 * self.inputs * self.width;
+        FLOPS_PER_PARAMETER_AND_ROW * self.parameters() as f64 - gradient_of_rows as f64
     }
 
     /// Name and length of each variable, in the order of their names.

@@ -46,7 +46,7 @@ impl Row {
             case: case.to_owned(),
             metric: metric.to_owned(),
             value,
-            unit: "s".to_owned(),
+            unit: unit.to_owned(),
             samples: ours,
             peer,
             ratio,
