@@ -12,11 +12,12 @@ const PYTHON: &str = r#"
 case "$1 $2" in
   "-m venv")
     echo venv >> "$ROOT/calls"
-    mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "// plotly" > "$3/bin/plotly.min.js"
     printf '#!/bin/sh\nPATH=/usr/bin:/bin\nif [ "$1" = lab ]; then echo jupyter "$@"; else\n' > "$3/bin/jupyter"
     printf 'echo "{\\"kernelspecs\\": {\\"onramp\\": {\\"resource_dir\\": \\"%s/share/jupyter/kernels/onramp\\"}}}"\nfi\n' "$3" >> "$3/bin/jupyter"
     chmod +x "$3/bin/jupyter" ;;
   "-m pip") echo pip >> "$ROOT/calls"; echo "Collecting jupyterlab==1 (from -r x)" ;;
+  "-c import plotly"*) echo "${0%/*}" ;;
   *) printf '3.11.2\n%s\nvenv\n' "$0" ;;
 esac"#;
 
