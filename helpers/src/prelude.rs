@@ -17,6 +17,6 @@ pub use crate::judgement::{
 pub use crate::law::{Fit, HalfEfficiency, Law, Point};
 pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
-pub use crate::model::Mlp;
+pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

@@ -15,7 +15,7 @@ INPUTS, CLASSES, RATE = 784, 10, 1e-3
 
 
 def onramp_step(worker, width, rows, threads):
-    model = {"width": width, "inputs": INPUTS, "outputs": CLASSES}
+    model = {"mlp": {"width": width, "inputs": INPUTS, "outputs": CLASSES}}
     experiment = {"step_time": {"model": model, "rows": rows, "threads": threads, "samples": 1}}
     done = subprocess.run([worker], input=json.dumps(experiment), capture_output=True, text=True)
     if done.returncode != 0:

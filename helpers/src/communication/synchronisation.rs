@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Algorithm, Communicator, Link};
 use crate::error::{Error, Result};
-use crate::model::Mlp;
+use crate::model::Architecture;
 use crate::training::Gradients;
 
 /// Bytes that PyTorch's DistributedDataParallel puts in one bucket (its default `bucket_cap_mb=25`).
@@ -64,7 +64,7 @@ impl Synchronisation {
     }
 
     /// Elements of each all-reduce that a step of this model makes.
-    pub fn messages(&self, model: &Mlp) -> Vec<usize> {
+    pub fn messages(&self, model: &impl Architecture) -> Vec<usize> {
         match self {
             Self::PerVariable => model.variables().into_iter().map(|(_, elements)| elements).collect(),
             Self::Buckets { bytes } => {
@@ -76,7 +76,7 @@ impl Synchronisation {
     }
 
     /// Seconds that a step of this model spends in all-reduce by the formulas of [`Algorithm`].
-    pub fn seconds(&self, model: &Mlp, algorithm: Algorithm, link: &Link, world_size: usize) -> f64 {
+    pub fn seconds(&self, model: &impl Architecture, algorithm: Algorithm, link: &Link, world_size: usize) -> f64 {
         let message = |elements: usize| algorithm.seconds(link, world_size, (elements * size_of::<f32>()) as f64);
         self.messages(model).into_iter().map(message).sum()
     }

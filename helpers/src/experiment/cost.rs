@@ -14,7 +14,7 @@ use super::scaling_run::Baseline;
 use crate::error::{Error, Result};
 use crate::law::weighted_line;
 use crate::measure::Estimate;
-use crate::model::Mlp;
+use crate::model::Architecture;
 
 /// Fewest row counts that determine a fixed and a growing part and leave something to check them by.
 const FEWEST_ROW_COUNTS: usize = 3;
@@ -41,7 +41,7 @@ impl StepCost {
     ///
     /// # Errors
     /// [`Error::TooFewPoints`] for fewer than 3 row counts.
-    pub(super) fn fit(model: &Mlp, baselines: &[Baseline]) -> Result<Self> {
+    pub(super) fn fit(model: &impl Architecture, baselines: &[Baseline]) -> Result<Self> {
         if baselines.len() < FEWEST_ROW_COUNTS {
             return Err(Error::TooFewPoints(format!(
                 "{} row counts can't tell the fixed part of a step from its arithmetic; run with at least \

@@ -7,7 +7,7 @@ use super::scaling_run::ScalingRun;
 use crate::communication::{Algorithm, Link, Synchronisation};
 use crate::error::{Error, Result};
 use crate::judgement::Prediction;
-use crate::model::Mlp;
+use crate::model::{Architecture, Model};
 
 /// The replay's work grows with the square of the workers; this many still take about a second.
 const MOST_WORKERS: usize = 256;
@@ -30,7 +30,7 @@ const MOST_WORKERS: usize = 256;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataParallel {
-    pub(super) model: Mlp,
+    pub(super) model: Model,
     pub(super) workers: Vec<usize>,
     pub(super) rows_per_worker: Vec<usize>,
     pub(super) link: Link,
@@ -44,9 +44,9 @@ pub struct DataParallel {
 impl DataParallel {
     /// 1, 2, 4 and 8 workers with 8 to 2,048 rows each, which sum their gradients around a ring on a local
     /// network; 7 repeats.
-    pub fn new(model: Mlp) -> Self {
+    pub fn new(model: impl Into<Model>) -> Self {
         Self {
-            model,
+            model: model.into(),
             workers: vec![1, 2, 4, 8],
             rows_per_worker: vec![8, 32, 128, 512, 2048],
             link: Link::lan(),

@@ -21,7 +21,7 @@ use crate::interrupt::check_interrupt;
 use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
 use crate::measure::{Estimate, Provenance, interleaved_shown};
-use crate::model::{Mlp, Network};
+use crate::model::{Architecture, Model, Network};
 use crate::training::{Gradients, Optimiser, OptimiserState};
 
 /// Small, so that hundreds of steps on the same rows don't drive the gradients towards zero.
@@ -254,7 +254,7 @@ impl Bench {
 }
 
 /// Rows with as many columns as the model has inputs. How long a step takes depends on their shape alone.
-fn rows_for(model: &Mlp, rows: usize) -> Result<Dataset> {
+fn rows_for(model: &Model, rows: usize) -> Result<Dataset> {
     if (model.columns(), model.classes()) == (Teacher::COLUMNS, Teacher::CLASSES) {
         return Teacher::new(rows).generate();
     }

@@ -10,6 +10,7 @@ use crate::judgement::{Claim, Prediction, Reveal, Verdict};
 use crate::law::{self, Fit, HalfEfficiency, Law, Point};
 use crate::machine::Machine;
 use crate::measure::{Estimate, Provenance};
+use crate::model::Architecture;
 
 /// "p times as fast" counts as true from this share of p on, so that no belief dies of measuring noise.
 const CLOSE_ENOUGH: f64 = 0.9;

@@ -5,6 +5,7 @@ use crate::display::{Table, significant};
 use crate::error::Result;
 use crate::figure::Figure;
 use crate::measure::{Estimate, Provenance};
+use crate::model::Architecture;
 
 /// Below this, the real workers took so much longer than the replay says that a reader should know why.
 const TRUSTED_RATIO: f64 = 0.8;

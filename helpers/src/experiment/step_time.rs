@@ -8,7 +8,7 @@ use crate::display::Table;
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::measure::Estimate;
-use crate::model::Mlp;
+use crate::model::{Architecture, Model};
 
 /// One sample lasts about this long.
 const SAMPLE_SECONDS: f64 = 0.2;
@@ -24,7 +24,7 @@ const SAMPLE_SECONDS: f64 = 0.2;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepTime {
-    model: Mlp,
+    model: Model,
     rows: usize,
     threads: usize,
     samples: usize,
@@ -41,8 +41,8 @@ pub struct StepTimeRun {
 
 impl StepTime {
     /// Steps of 64 rows on one thread, 7 samples.
-    pub fn new(model: Mlp) -> Self {
-        Self { model, rows: 64, threads: 1, samples: 7 }
+    pub fn new(model: impl Into<Model>) -> Self {
+        Self { model: model.into(), rows: 64, threads: 1, samples: 7 }
     }
 
     /// Rows in a step.

@@ -21,7 +21,7 @@ use crate::display::Progress;
 use crate::error::{Error, Result};
 use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
-use crate::model::Mlp;
+use crate::model::Model;
 use crate::training::{Training, TrainingRun};
 
 /// Held-out rows that the loss is taken over: enough for its second digit, few enough to look often.
@@ -66,7 +66,7 @@ impl RateRule {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeToLoss {
-    pub(super) model: Mlp,
+    pub(super) model: Model,
     pub(super) data: Source,
     pub(super) workers: Vec<usize>,
     pub(super) rows_per_worker: usize,
@@ -81,9 +81,9 @@ pub struct TimeToLoss {
 impl TimeToLoss {
     /// 1, 2, 4 and 8 workers with 64 rows each on a local network, to a loss of 0.85 on 8,000 teacher-labelled rows;
     /// a learning rate of 0.05 for one worker and p times as much for p; 3 seeds.
-    pub fn new(model: Mlp) -> Self {
+    pub fn new(model: impl Into<Model>) -> Self {
         Self {
-            model,
+            model: model.into(),
             data: Source::teacher(8_000),
             workers: vec![1, 2, 4, 8],
             rows_per_worker: 64,

@@ -10,6 +10,7 @@ use crate::figure::Figure;
 use crate::judgement::{Claim, Prediction, Reveal, Verdict};
 use crate::machine::Machine;
 use crate::measure::{Estimate, Provenance};
+use crate::model::Architecture;
 use crate::training::TrainingRun;
 
 /// "Just as much faster" counts as true from this share on, so that no belief dies of noise.

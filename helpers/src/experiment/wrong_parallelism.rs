@@ -11,7 +11,7 @@ use crate::display::progress;
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 use crate::judgement::Prediction;
-use crate::model::{Mlp, Network};
+use crate::model::{Architecture, Mlp, Network};
 use crate::training::{Gradients, Optimiser, evaluate, fits};
 
 /// Trains with several workers, once correctly and once with each [`Mistake`].

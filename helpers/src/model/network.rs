@@ -1,30 +1,30 @@
 //! A built network: variables on a device, and the pass forward.
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 
-use super::Mlp;
+use super::{Architecture, Model, Variables};
 use crate::error::Result;
 
-/// The variables of an [`Mlp`], on a device.
+/// The variables of a [`Model`], on a device.
 ///
 /// They are held in the order of their names. Every worker must go through them in the same order, or an
 /// all-reduce adds numbers that don't belong together; a hash map, such as candle's `VarMap`, gives each
 /// worker another order.
 #[derive(Debug)]
 pub struct Network {
-    model: Mlp,
+    model: Model,
     device: candle_core::Device,
     variables: Vec<(String, Var)>,
 }
 
 impl Network {
     /// `variables` must be sorted by name: layer1.bias, layer1.weight, layer2.bias and so on.
-    pub(crate) fn new(model: Mlp, device: candle_core::Device, variables: Vec<(String, Var)>) -> Self {
+    pub(crate) fn new(model: Model, device: candle_core::Device, variables: Vec<(String, Var)>) -> Self {
         Self { model, device, variables }
     }
 
     /// The description that this network was built from.
-    pub fn model(&self) -> Mlp {
+    pub fn model(&self) -> Model {
         self.model
     }
 
@@ -38,22 +38,19 @@ impl Network {
         &self.variables
     }
 
-    /// From rows (rows, inputs) to one score for each class (rows, outputs), before any softmax.
+    /// From rows (rows, columns) to one score for each class and prediction, (rows x predictions per row, classes),
+    /// before any softmax.
     ///
     /// # Errors
-    /// [`crate::Error::Candle`] when the rows have another number of columns than the model's inputs.
+    /// [`crate::Error::Candle`] when the rows have another number of columns than the model.
     pub fn forward(&self, rows: &Tensor) -> Result<Tensor> {
-        let mut activations = rows.clone();
-        let layers = self.variables.chunks_exact(2);
-        let last = layers.len() - 1;
-        for (index, layer) in layers.enumerate() {
-            let [(_, bias), (_, weight)] = layer else { unreachable!("chunks of two") };
-            activations = activations.matmul(weight)?.broadcast_add(bias)?;
-            if index < last {
-                activations = activations.relu()?;
-            }
-        }
-        Ok(activations)
+        self.forward_in(DType::F32, rows)
+    }
+
+    /// The same, computed in this precision; the scores are 32-bit floats again.
+    pub(crate) fn forward_in(&self, precision: DType, rows: &Tensor) -> Result<Tensor> {
+        let variables = Variables::new(&self.variables, precision);
+        Ok(self.model.forward(&variables, rows)?.to_dtype(DType::F32)?)
     }
 
     /// All parameters one after the other, in the order of the variables' names.

@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, Storage, Tensor};
 use super::dense_pass;
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::model::Network;
+use crate::model::{Model, Network};
 
 /// One tensor for each variable, in the order of the variables' names.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ impl Gradients {
     /// # Errors
     /// [`Error::Candle`] when the batch does not fit the network.
     pub fn of(network: &Network, batch: &Batch) -> Result<(f64, Self)> {
-        if network.device().is_cpu() {
+        if network.device().is_cpu() && matches!(network.model(), Model::Mlp(_)) {
             let (loss, tensors) = dense_pass::loss_and_gradients(network, batch)?;
             let names = network.variables().iter().map(|(name, _)| name.clone()).collect();
             return Ok((loss, Self { names, tensors }));
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::data::Teacher;
     use crate::device::Device;
-    use crate::model::Mlp;
+    use crate::model::{Architecture, Mlp};
 
     #[test]
     fn the_written_out_pass_equals_automatic_differentiation() -> Result<()> {

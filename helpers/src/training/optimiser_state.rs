@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use crate::data::Teacher;
     use crate::device::Device;
-    use crate::model::Mlp;
+    use crate::model::{Architecture, Mlp};
 
     /// The parameters and moments after three steps.
     fn stepped(optimiser: Optimiser, in_place: bool) -> Result<(Vec<f32>, Vec<f32>)> {

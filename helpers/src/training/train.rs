@@ -12,7 +12,7 @@ use crate::display::{Progress, Table, significant};
 use crate::error::{Error, Result};
 use crate::figure::Figure;
 use crate::interrupt::check_interrupt;
-use crate::model::{Mlp, Network};
+use crate::model::{Architecture, Model, Network};
 
 /// Between two pictures of a training that goes on.
 const BETWEEN_UPDATES: Duration = Duration::from_millis(500);
@@ -28,7 +28,7 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(500);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    pub(super) model: Mlp,
+    pub(super) model: Model,
     data: Source,
     pub(super) rows_per_step: usize,
     pub(super) steps: usize,
@@ -68,9 +68,9 @@ pub struct TrainingRun {
 
 impl Training {
     /// Training of this model on 20,000 teacher-labelled rows: 400 steps of 64 rows at a learning rate of 0.1.
-    pub fn new(model: Mlp) -> Self {
+    pub fn new(model: impl Into<Model>) -> Self {
         Self {
-            model,
+            model: model.into(),
             data: Source::teacher(20_000),
             rows_per_step: 64,
             steps: 400,
@@ -314,19 +314,17 @@ impl TrainingRun {
     }
 }
 
-/// Refuses data whose columns or classes the model has no room for.
-pub(crate) fn fits(model: Mlp, data: &Dataset) -> Result<()> {
-    if model.columns() != data.columns() || model.classes() < data.classes() {
+/// Refuses data whose columns, classes or labels the model has no room for.
+pub(crate) fn fits(model: impl Architecture, data: &Dataset) -> Result<()> {
+    let (columns, classes) = (data.columns(), data.classes());
+    if model.columns() != columns || model.classes() < classes {
         return Err(Error::invalid(format!(
-            "the model takes {} inputs and tells {} classes apart, but the data set '{}' has {} columns and {} \
-             classes; build it with .inputs({}).outputs({})",
+            "the model takes {} inputs and tells {} classes apart, but the data set '{}' has {columns} columns and \
+             {classes} classes; build it with {}",
             model.columns(),
             model.classes(),
             data.name(),
-            data.columns(),
-            data.classes(),
-            data.columns(),
-            data.classes()
+            model.described_for(columns, classes),
         )));
     }
     Ok(())

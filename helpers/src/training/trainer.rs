@@ -7,7 +7,7 @@ use super::row_order::RowOrder;
 use super::{Evaluated, Gradients, OptimiserState, Training, TrainingRun};
 use crate::data::Split;
 use crate::error::Result;
-use crate::model::Network;
+use crate::model::{Architecture, Network};
 
 /// A run that goes on: everything that a step changes.
 pub(super) struct Trainer<'a> {

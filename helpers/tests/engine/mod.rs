@@ -1,5 +1,6 @@
 //! Models, training, communication and the experiments.
 
+mod architectures;
 mod bad_input;
 mod checkpoint;
 mod data;
