@@ -10,12 +10,65 @@ import time
 
 import torch
 
-SAMPLE_SECONDS = 0.2
-INPUTS, CLASSES, RATE = 784, 10, 1e-3
+SAMPLE_SECONDS, RATE = 0.2, 1e-3
 
 
-def onramp_step(worker, width, rows, threads):
-    model = {"mlp": {"width": width, "inputs": INPUTS, "outputs": CLASSES}}
+class Attention(torch.nn.Module):
+    """Causal attention in heads of 32 numbers, by PyTorch's fused kernel."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.inward, self.outward = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
+
+    def forward(self, x):
+        rows, context, width = x.shape
+        heads = (part.reshape(rows, context, -1, 32).transpose(1, 2) for part in self.inward(x).split(width, -1))
+        mixed = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True)
+        return self.outward(mixed.transpose(1, 2).reshape(rows, context, width))
+
+
+class Layer(torch.nn.Module):
+    """Attention, then two dense layers, each behind a norm and added to its input."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.attention_norm, self.attention = torch.nn.LayerNorm(width), Attention(width)
+        dense = torch.nn.Linear(width, 4 * width), torch.nn.ReLU(), torch.nn.Linear(4 * width, width)
+        self.dense = torch.nn.Sequential(torch.nn.LayerNorm(width), *dense)
+
+    def forward(self, x):
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.dense(x)
+
+
+class Transformer(torch.nn.Module):
+    """The decoder-only transformer of the course: as many layers as heads."""
+
+    def __init__(self, width, context, vocabulary):
+        super().__init__()
+        self.tokens = torch.nn.Embedding(vocabulary, width)
+        self.positions = torch.nn.Parameter(torch.randn(context, width))
+        layers = [Layer(width) for _ in range(width // 32)]
+        self.rest = torch.nn.Sequential(*layers, torch.nn.LayerNorm(width), torch.nn.Linear(width, vocabulary))
+
+    def forward(self, rows):
+        return self.rest(self.tokens(rows) + self.positions).flatten(0, 1)
+
+
+def torch_task(model, rows):
+    """The same model in PyTorch, and rows for it."""
+    [(kind, sizes)] = model.items()
+    if kind == "mlp":
+        inputs, width, outputs = sizes["inputs"], sizes["width"], sizes["outputs"]
+        layers = [torch.nn.Linear(inputs, width), torch.nn.ReLU(), torch.nn.Linear(width, width), torch.nn.ReLU()]
+        network = torch.nn.Sequential(*layers, torch.nn.Linear(width, outputs))
+        return network, torch.rand(rows, inputs), torch.randint(outputs, (rows,))
+    width, context, vocabulary = sizes["width"], sizes["context"], sizes["vocabulary"]
+    tokens = torch.randint(vocabulary, (rows, context))
+    return Transformer(width, context, vocabulary), tokens, torch.randint(vocabulary, (rows * context,))
+
+
+def onramp_step(worker, model, rows, threads):
     experiment = {"step_time": {"model": model, "rows": rows, "threads": threads, "samples": 1}}
     done = subprocess.run([worker], input=json.dumps(experiment), capture_output=True, text=True)
     if done.returncode != 0:
@@ -23,18 +76,16 @@ def onramp_step(worker, width, rows, threads):
     return json.loads(done.stdout)["step_time"]["seconds"]["samples"][0]
 
 
-def torch_step(width, rows, threads):
+def torch_step(model, rows, threads):
     torch.set_num_threads(threads)
-    layers = [torch.nn.Linear(INPUTS, width), torch.nn.ReLU(), torch.nn.Linear(width, width), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers, torch.nn.Linear(width, CLASSES))
-    descent = torch.optim.SGD(model.parameters(), lr=RATE)
-    features, labels = torch.rand(rows, INPUTS), torch.randint(CLASSES, (rows,))
+    network, features, labels = torch_task(model, rows)
+    descent = torch.optim.SGD(network.parameters(), lr=RATE)
 
     def seconds(steps):
         start = time.perf_counter()
         for _ in range(steps):
             descent.zero_grad()
-            torch.nn.functional.cross_entropy(model(features), labels).backward()
+            torch.nn.functional.cross_entropy(network(features), labels).backward()
             descent.step()
         return (time.perf_counter() - start) / steps
 
@@ -44,15 +95,26 @@ def torch_step(width, rows, threads):
     return seconds(steps)
 
 
+def mlp(width):
+    return f"M({width})", {"mlp": {"width": width, "inputs": 784, "outputs": 10}}
+
+
+def transformer(width, context):
+    sizes = {"width": width, "depth": width // 32, "context": context, "vocabulary": 64}
+    return f"T({width}) over {context} tokens", {"transformer": sizes}
+
+
 def main():
     worker, repeats = sys.argv[1], int(sys.argv[2])
-    points = [(width, rows, threads) for width in (64, 256, 1024) for rows in (64, 512) for threads in (1, 2)]
+    tasks = [(*mlp(width), rows) for width in (64, 256, 1024) for rows in (64, 512)]
+    tasks += [(*transformer(64, 32), 32), (*transformer(256, 64), 16)]
+    points = [(name, model, rows, threads) for name, model, rows in tasks for threads in (1, 2)]
     samples = []
-    for width, rows, threads in points:
-        name = f"M({width}), {rows} rows, {threads} thread{'s' if threads > 1 else ''}"
+    for name, _, rows, threads in points:
+        name = f"{name}, {rows} rows, {threads} thread{'s' if threads > 1 else ''}"
         samples.append({"name": name, "onramp": [], "pytorch": []})
     for _ in range(repeats):
-        for point, sample in zip(points, samples):
+        for (_, *point), sample in zip(points, samples):
             sample["onramp"].append(onramp_step(worker, *point))
             sample["pytorch"].append(torch_step(*point))
     json.dump({"version": torch.__version__, "points": samples}, sys.stdout)

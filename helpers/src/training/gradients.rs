@@ -2,10 +2,10 @@
 
 use candle_core::{CpuStorage, Storage, Tensor};
 
-use super::dense_pass;
+use super::pass;
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::model::{Model, Network};
+use crate::model::Network;
 
 /// One tensor for each variable, in the order of the variables' names.
 #[derive(Debug, Clone)]
@@ -20,12 +20,17 @@ impl Gradients {
     /// # Errors
     /// [`Error::Candle`] when the batch does not fit the network.
     pub fn of(network: &Network, batch: &Batch) -> Result<(f64, Self)> {
-        if network.device().is_cpu() && matches!(network.model(), Model::Mlp(_)) {
-            let (loss, tensors) = dense_pass::loss_and_gradients(network, batch)?;
-            let names = network.variables().iter().map(|(name, _)| name.clone()).collect();
-            return Ok((loss, Self { names, tensors }));
+        if !network.device().is_cpu() {
+            return Self::by_differentiation(network, batch);
         }
-        Self::by_differentiation(network, batch)
+        let mut tensors = vec![None; network.variables().len()];
+        let loss = pass::loss_and_gradients(network, batch, &mut |index, values| {
+            let shape = network.variables()[index].1.shape();
+            tensors[index] = Some(Tensor::from_vec(values, shape, network.device())?);
+            Ok(())
+        })?;
+        let names = network.variables().iter().map(|(name, _)| name.clone()).collect();
+        Ok((loss, Self { names, tensors: tensors.into_iter().flatten().collect() }))
     }
 
     /// The same by candle's automatic differentiation, on any device.
@@ -191,22 +196,36 @@ mod tests {
     use super::*;
     use crate::data::Teacher;
     use crate::device::Device;
-    use crate::model::{Architecture, Mlp};
+    use crate::model::{Architecture, Convnet, Mlp, Transformer};
+
+    fn agrees(model: impl Architecture, batch: &Batch) -> Result<()> {
+        let network = model.build(3, &Device::Cpu)?;
+        let (loss, written) = Gradients::of(&network, batch)?;
+        let (reference_loss, reference) = Gradients::by_differentiation(&network, batch)?;
+        assert!((loss - reference_loss).abs() < 1e-5, "{loss}, {reference_loss} by differentiation");
+        assert_eq!(written.names, reference.names);
+        for (own, its) in written.tensors.iter().zip(&reference.tensors) {
+            assert_eq!(own.shape(), its.shape());
+        }
+        let error = written.relative_error(&reference)?;
+        assert!(error < 1e-5, "{:?}: {error}", network.model());
+        Ok(())
+    }
 
     #[test]
     fn the_written_out_pass_equals_automatic_differentiation() -> Result<()> {
-        for (width, rows) in [(1, 1), (7, 3), (64, 50)] {
-            let network = Mlp::new(width).build(3, &Device::Cpu)?;
-            let batch = Teacher::new(rows).generate()?.batch_range(0, rows, network.device())?;
-            let (loss, written) = Gradients::of(&network, &batch)?;
-            let (reference_loss, reference) = Gradients::by_differentiation(&network, &batch)?;
-            assert!((loss - reference_loss).abs() < 1e-5, "{loss}, {reference_loss} by differentiation");
-            assert_eq!(written.names, reference.names);
-            for (own, its) in written.tensors.iter().zip(&reference.tensors) {
-                assert_eq!(own.shape(), its.shape());
-            }
-            let error = written.relative_error(&reference)?;
-            assert!(error < 1e-5, "width {width}: {error}");
+        for (size, rows) in [(1, 1), (7, 3), (64, 50)] {
+            let batch = Teacher::new(rows).generate()?.batch_range(0, rows, &candle_core::Device::Cpu)?;
+            agrees(Mlp::new(size), &batch)?;
+            agrees(Convnet::new(size), &batch)?;
+            let (context, count) = (2 * size + 1, (2 * size + 1) * rows);
+            let tokens: Vec<f32> = (0..count).map(|i| (i * 5 % 11) as f32).collect();
+            let labels: Vec<u32> = (0..count).map(|i| (i * 7 % 11) as u32).collect();
+            let batch = Batch {
+                features: Tensor::from_vec(tokens, (rows, context), &candle_core::Device::Cpu)?,
+                labels: Tensor::from_vec(labels, count, &candle_core::Device::Cpu)?,
+            };
+            agrees(Transformer::new(64).context(context).vocabulary(11), &batch)?;
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! Training on one worker: the loss, its gradients, the step, the loop and the evaluation.
 
 mod checkpoint;
-mod dense_pass;
 mod evaluation;
 mod gradients;
 mod optimiser;
 mod optimiser_state;
+mod pass;
 mod row_order;
 mod train;
 mod trainer;

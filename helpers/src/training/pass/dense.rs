@@ -1,0 +1,99 @@
+//! The dense layer y = x W + b, with x (n, inputs), W (inputs, outputs) and b (outputs), and the ReLU.
+//!
+//! ```text
+//! dW = x^T dy;  db = sum of dy's rows;  dx = dy W^T
+//! ```
+
+use super::matrix::{Before, Matrix, multiply};
+use super::{Parameters, Ready};
+use crate::error::Result;
+
+/// The weights and biases of one layer, and their numbers among the variables.
+pub(super) struct Dense<'a> {
+    weight: (usize, &'a [f32]),
+    bias: (usize, &'a [f32]),
+}
+
+impl<'a> Dense<'a> {
+    /// The layer whose variables are `name.weight` and `name.bias`.
+    pub(super) fn of(parameters: &'a Parameters, name: &str) -> Result<Self> {
+        let weight = parameters.get(&format!("{name}.weight"))?;
+        Ok(Self { weight, bias: parameters.get(&format!("{name}.bias"))? })
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.bias.1.len()
+    }
+
+    fn inputs(&self) -> usize {
+        self.weight.1.len() / self.outputs()
+    }
+
+    fn weights(&self) -> Matrix<'a> {
+        Matrix::new(self.weight.1, self.outputs())
+    }
+
+    /// x W + b.
+    pub(super) fn forward(&self, input: &[f32]) -> Vec<f32> {
+        let mut output = self.bias.1.repeat(input.len() / self.inputs());
+        self.product(input, &mut output);
+        output
+    }
+
+    /// Adds x W + b to what is there.
+    pub(super) fn forward_onto(&self, input: &[f32], output: &mut [f32]) {
+        for row in output.chunks_exact_mut(self.outputs()) {
+            row.iter_mut().zip(self.bias.1).for_each(|(sum, bias)| *sum += bias);
+        }
+        self.product(input, output);
+    }
+
+    fn product(&self, input: &[f32], output: &mut [f32]) {
+        multiply(Matrix::new(input, self.inputs()), self.weights(), 1.0, Before::Kept, output, self.outputs());
+    }
+
+    /// Hands over dW and db.
+    pub(super) fn gradients(&self, input: &[f32], of_output: &[f32], ready: &mut Ready) -> Result<()> {
+        let (inputs, outputs) = (self.inputs(), self.outputs());
+        let mut of_weights = vec![0.0; inputs * outputs];
+        let (input, gradient) = (Matrix::new(input, inputs), Matrix::new(of_output, outputs));
+        multiply(input.t(), gradient, 1.0, Before::Replaced, &mut of_weights, outputs);
+        ready(self.weight.0, of_weights)?;
+        ready(self.bias.0, column_sums(of_output, outputs))
+    }
+
+    /// dx.
+    pub(super) fn back(&self, of_output: &[f32]) -> Vec<f32> {
+        let (inputs, outputs) = (self.inputs(), self.outputs());
+        let mut of_input = vec![0.0; of_output.len() / outputs * inputs];
+        let gradient = Matrix::new(of_output, outputs);
+        multiply(gradient, self.weights().t(), 1.0, Before::Replaced, &mut of_input, inputs);
+        of_input
+    }
+}
+
+/// The sum of all rows.
+pub(super) fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
+    let mut sums = vec![0.0_f32; columns];
+    for row in values.chunks_exact(columns) {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+    sums
+}
+
+/// Sets to zero what is below it. A NaN stays one, so that a run which diverged shows it.
+pub(super) fn relu(values: &mut [f32]) {
+    values.iter_mut().for_each(|value| {
+        if *value < 0.0 {
+            *value = 0.0;
+        }
+    });
+}
+
+/// Sets the gradient to zero where the ReLU's output is.
+pub(super) fn relu_back(gradient: &mut [f32], output: &[f32]) {
+    gradient
+        .iter_mut()
+        .zip(output)
+        .for_each(|(gradient, output)| *gradient = if *output > 0.0 { *gradient } else { 0.0 });
+}
