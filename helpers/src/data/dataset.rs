@@ -1,4 +1,4 @@
-//! Rows of numbers with a class each, and how they are split and put into batches.
+//! Rows of numbers with one or several labels each, and how they are split and put into batches.
 
 use candle_core::Tensor;
 use rand::SeedableRng;
@@ -7,12 +7,13 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 
-/// A classification set in memory.
+/// A set in memory to learn classes from: rows with one label each, or sequences with one for each token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     name: String,
     columns: usize,
     classes: usize,
+    labels_per_row: usize,
     features: Vec<f32>,
     labels: Vec<u32>,
 }
@@ -31,14 +32,14 @@ pub struct Split {
 pub struct Batch {
     /// Shape (rows, columns), 32-bit floats.
     pub features: Tensor,
-    /// Shape (rows), class numbers.
+    /// Shape (rows x labels per row), class numbers.
     pub labels: Tensor,
 }
 
 impl Batch {
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.labels.elem_count()
+        self.features.dims().first().copied().unwrap_or(0)
     }
 }
 
@@ -69,7 +70,47 @@ impl Dataset {
                 classes.saturating_sub(1)
             )));
         }
-        Ok(Self { name: name.to_string(), columns, classes, features, labels })
+        Ok(Self { name: name.to_string(), columns, classes, labels_per_row: 1, features, labels })
+    }
+
+    /// A set of texts, to learn the next token from: each of `sequences` has `context` + 1 tokens below `vocabulary`. A
+    /// row is the first `context` of them, as numbers that a 32-bit float holds exactly; its labels are the tokens
+    /// that follow each of these.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when there are no sequences, one has another length, or a token is not below
+    /// `vocabulary`.
+    pub fn of_sequences(name: &str, context: usize, vocabulary: usize, sequences: &[Vec<u32>]) -> Result<Self> {
+        if sequences.is_empty() || context == 0 {
+            return Err(Error::invalid(format!(
+                "the data set '{name}' has {} sequences and a context of {context} tokens; it needs at least one of \
+                 each",
+                sequences.len()
+            )));
+        }
+        let wrong = sequences.iter().enumerate().find(|(_, sequence)| sequence.len() != context + 1);
+        if let Some((row, sequence)) = wrong {
+            return Err(Error::invalid(format!(
+                "sequence {row} of the data set '{name}' has {} tokens; with a context of {context} each has {}, \
+                 because the last one is only predicted",
+                sequence.len(),
+                context + 1
+            )));
+        }
+        if let Some(token) = sequences.iter().flatten().find(|token| **token as usize >= vocabulary) {
+            return Err(Error::invalid(format!(
+                "the data set '{name}' has the token {token}, but its {vocabulary} tokens are numbered from 0 to {}",
+                vocabulary.saturating_sub(1)
+            )));
+        }
+        Ok(Self {
+            name: name.to_string(),
+            columns: context,
+            classes: vocabulary,
+            labels_per_row: context,
+            features: sequences.iter().flat_map(|tokens| &tokens[..context]).map(|token| *token as f32).collect(),
+            labels: sequences.iter().flat_map(|tokens| &tokens[1..]).copied().collect(),
+        })
     }
 
     /// What the set is called in tables and figures.
@@ -79,7 +120,7 @@ impl Dataset {
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.labels.len()
+        self.labels.len() / self.labels_per_row
     }
 
     /// Numbers in each row.
@@ -92,9 +133,19 @@ impl Dataset {
         self.classes
     }
 
-    /// The class of each row.
+    /// Labels of each row: 1, or one for each token of a sequence.
+    pub fn labels_per_row(&self) -> usize {
+        self.labels_per_row
+    }
+
+    /// The labels of the first row, then those of the second, and so on.
     pub fn labels(&self) -> &[u32] {
         &self.labels
+    }
+
+    /// The labels of one row.
+    fn labels_of(&self, row: usize) -> &[u32] {
+        &self.labels[row * self.labels_per_row..(row + 1) * self.labels_per_row]
     }
 
     /// The numbers of one row.
@@ -114,8 +165,8 @@ impl Dataset {
         for &row in rows {
             features.extend_from_slice(self.row(row));
         }
-        let labels = rows.iter().map(|&row| self.labels[row]).collect();
-        Self { name: self.name.clone(), columns: self.columns, classes: self.classes, features, labels }
+        let labels = rows.iter().flat_map(|&row| self.labels_of(row)).copied().collect();
+        Self { name: self.name.clone(), features, labels, ..*self }
     }
 
     /// All rows in an order drawn from `seed`.
@@ -123,10 +174,10 @@ impl Dataset {
         self.select(&shuffled_rows(self.rows(), seed))
     }
 
-    /// All rows in the order of their classes, as files often come.
+    /// All rows in the order of their classes (their first labels), as files often come.
     pub fn sorted_by_class(&self) -> Self {
         let mut rows: Vec<usize> = (0..self.rows()).collect();
-        rows.sort_by_key(|&row| self.labels[row]);
+        rows.sort_by_key(|&row| self.labels_of(row)[0]);
         self.select(&rows)
     }
 
@@ -175,7 +226,7 @@ impl Dataset {
         let chosen = self.select(rows);
         Ok(Batch {
             features: Tensor::from_vec(chosen.features, (rows.len(), self.columns), device)?,
-            labels: Tensor::from_vec(chosen.labels, rows.len(), device)?,
+            labels: Tensor::from_vec(chosen.labels, rows.len() * self.labels_per_row, device)?,
         })
     }
 
@@ -192,9 +243,10 @@ impl Dataset {
             )));
         }
         let features = &self.features[start * self.columns..end * self.columns];
+        let labels = &self.labels[start * self.labels_per_row..end * self.labels_per_row];
         Ok(Batch {
             features: Tensor::from_slice(features, (end - start, self.columns), device)?,
-            labels: Tensor::from_slice(&self.labels[start..end], end - start, device)?,
+            labels: Tensor::from_slice(labels, labels.len(), device)?,
         })
     }
 }

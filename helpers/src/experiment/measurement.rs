@@ -258,6 +258,12 @@ fn rows_for(model: &Model, rows: usize) -> Result<Dataset> {
     if (model.columns(), model.classes()) == (Teacher::COLUMNS, Teacher::CLASSES) {
         return Teacher::new(rows).generate();
     }
+    if model.predictions_per_row() > 1 {
+        let (context, vocabulary) = (model.columns(), model.classes());
+        let token = |index: usize| (7 * index % vocabulary) as u32;
+        let sequences: Vec<_> = (0..rows).map(|row| (row..=row + context).map(token).collect()).collect();
+        return Dataset::of_sequences("counting", context, vocabulary, &sequences);
+    }
     let features = (0..rows * model.columns()).map(|index| (index as f32).sin()).collect();
     let labels = (0..rows).map(|row| (row % model.classes()) as u32).collect();
     Dataset::new("waves", model.columns(), model.classes(), features, labels)

@@ -256,7 +256,7 @@ impl Training {
 }
 
 impl TrainingRun {
-    /// Share of held-out rows that were classified correctly at the end, from 0 to 1.
+    /// Share of held-out labels that were predicted correctly at the end, from 0 to 1.
     pub fn accuracy(&self) -> f64 {
         self.evaluations.last().map_or(0.0, |last| last.held_out.accuracy)
     }
@@ -317,6 +317,15 @@ impl TrainingRun {
 /// Refuses data whose columns, classes or labels the model has no room for.
 pub(crate) fn fits(model: impl Architecture, data: &Dataset) -> Result<()> {
     let (columns, classes) = (data.columns(), data.classes());
+    if model.predictions_per_row() != data.labels_per_row() {
+        return Err(Error::invalid(format!(
+            "the model predicts {} labels for each row, but the data set '{}' has {}; a Transformer goes with texts, an \
+             Mlp or a Convnet with rows that have one label",
+            model.predictions_per_row(),
+            data.name(),
+            data.labels_per_row()
+        )));
+    }
     if model.columns() != columns || model.classes() < classes {
         return Err(Error::invalid(format!(
             "the model takes {} inputs and tells {} classes apart, but the data set '{}' has {columns} columns and \
