@@ -1,6 +1,7 @@
 //! Whether a law holds for the points that it was fitted to.
 
-use super::Point;
+use super::parameter::with_unit;
+use super::{Parameter, Point};
 use crate::display::{chosen, significant};
 
 /// How far a point may lie from the curve, as a share, before the law is said not to hold there. A point whose
@@ -36,12 +37,21 @@ pub(super) fn judgement(count: usize, far: &[&Point], curve_at: impl Fn(f64) -> 
 }
 
 /// Says that a parameter's interval reaches down to zero.
-pub(super) fn undetermined(parameter: &super::Parameter) -> String {
+pub(super) fn undetermined(parameter: &Parameter) -> String {
     format!(
-        "{} can't be told from 0 with these points: its interval reaches up to {} {}.",
+        "{} can't be told from 0 with these points: its interval reaches up to {}.",
         parameter.symbol,
-        significant(parameter.high),
-        parameter.unit
+        with_unit(parameter.high, &parameter.unit)
+    )
+}
+
+/// Says that a parameter's interval reaches up to the largest value that the law allows.
+pub(super) fn at_bound(parameter: &Parameter, bound: f64) -> String {
+    format!(
+        "{} can't be told from {}, the largest value that it can have: its interval reaches down to {}.",
+        parameter.symbol,
+        chosen(bound),
+        with_unit(parameter.low, &parameter.unit)
     )
 }
 

@@ -3,10 +3,10 @@
 use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
-use super::agreement::{disagrees, judgement, r_squared, undetermined};
-use super::least_squares::STEP;
+use super::agreement::{at_bound, disagrees, judgement, r_squared, undetermined};
+use super::parameter::{Parameter, Predicted, with_unit};
 use super::uncertainty::Uncertainty;
-use super::{Law, Point, Symbol};
+use super::{Law, Point};
 use crate::Error;
 use crate::display::{Table, significant};
 use crate::figure::Figure;
@@ -46,60 +46,35 @@ pub struct Fit {
     pub curve: Vec<(f64, f64)>,
 }
 
-/// One number of a fitted law.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Parameter {
-    /// Its letter in the formula.
-    pub symbol: String,
-    /// Its unit.
-    pub unit: String,
-    /// What it stands for.
-    pub meaning: String,
-    /// The fitted value.
-    pub value: f64,
-    /// Lower end of the 95 % interval.
-    pub low: f64,
-    /// Upper end of the 95 % interval.
-    pub high: f64,
-    /// What was expected before the run, if anybody computed it.
-    pub predicted: Option<Predicted>,
-}
-
-/// A number computed before the run, to be compared with the fitted one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Predicted {
-    /// The expected value, with the interval that its ingredients give it.
-    pub value: Estimate,
-    /// How it was computed, as a formula.
-    pub formula: String,
-}
-
 impl Fit {
     /// Puts the solution of the least squares into the form that is shown, and judges whether the law holds.
     pub(super) fn assemble(law: &dyn Law, points: &[Point], parameters: &[f64], uncertainty: &Uncertainty) -> Fit {
-        let count = parameters.len();
-        let found: Vec<Parameter> = (law.parameters().iter().zip(parameters).enumerate())
+        let symbols = law.parameters().iter().zip(parameters).enumerate();
+        let found: Vec<Parameter> = symbols
             .map(|(place, (symbol, &value))| {
-                let direction = DVector::from_fn(count, |row, _| if row == place { 1.0 } else { 0.0 });
-                let half = uncertainty.half_width(&direction);
-                Parameter::new(symbol, value, (value - half).max(0.0), value + half)
+                let half =
+                    uncertainty.half_width(&DVector::from_fn(parameters.len(), |row, _| f64::from(row == place)));
+                Parameter::fitted(symbol, value, half, law.upper_bound(place))
             })
             .collect();
-        let derived = law
-            .derived()
-            .iter()
-            .map(|derived| {
-                let value = (derived.value)(parameters);
-                let half = uncertainty.half_width(&gradient(derived.value, parameters));
-                Parameter::new(&derived.symbol, value, value - half, value + half)
-            })
-            .collect();
+        let mut derived = Vec::new();
+        let mut left_out = Vec::new();
+        for number in law.derived() {
+            match Parameter::derived(number, parameters, uncertainty) {
+                Ok(number) => derived.push(number),
+                Err(note) => left_out.push(note),
+            }
+        }
         let curve_at = |x: f64| law.value(parameters, x);
         let residuals: Vec<f64> = points.iter().map(|point| (point.y.median / curve_at(point.x)).ln()).collect();
         let far: Vec<&Point> = points.iter().filter(|point| disagrees(point, curve_at(point.x))).collect();
         let mut notes = vec![judgement(points.len(), &far, curve_at)];
         notes.extend(found.iter().filter(|parameter| parameter.low == 0.0).map(undetermined));
-        notes.extend(law.remarks(points, parameters));
+        let bounded = found.iter().enumerate().map(|(place, parameter)| (parameter, law.upper_bound(place)));
+        notes
+            .extend(bounded.filter(|(parameter, bound)| parameter.high == *bound).map(|(p, bound)| at_bound(p, bound)));
+        notes.extend(left_out);
+        notes.extend(law.remarks(points, &found));
         let axes = law.axes();
         Fit {
             law: law.name().into(),
@@ -129,9 +104,12 @@ impl Fit {
     /// The number with this symbol that follows from the parameters, such as `b*`.
     ///
     /// # Errors
-    /// As [`Fit::parameter`].
+    /// As [`Fit::parameter`]; also when the points don't determine the number, with the reason.
     pub fn derived(&self, symbol: &str) -> Result<&Parameter, Error> {
-        find(&self.derived, symbol, &self.formula)
+        find(&self.derived, symbol, &self.formula).map_err(|unknown| {
+            let reason = self.notes.iter().find(|note| note.starts_with(&format!("{symbol} is not determined")));
+            reason.map_or(unknown, |reason| Error::InvalidInput(reason.clone()))
+        })
     }
 
     /// Puts a value that was computed before the run beside the fitted one, with the formula it came from.
@@ -155,7 +133,7 @@ impl Fit {
             table = table.row([
                 number.symbol.clone(),
                 number.meaning.clone(),
-                format!("{} {}", significant(number.value), number.unit),
+                with_unit(number.value, &number.unit),
                 format!("{} to {}", significant(number.low), significant(number.high)),
                 number.predicted.as_ref().map_or(String::new(), |predicted| predicted.value.to_string()),
                 number.factor().map_or(String::new(), |factor| format!("{}x", significant(factor))),
@@ -192,7 +170,7 @@ impl Fit {
         let (xs, ys): (Vec<f64>, Vec<f64>) = self.curve.iter().copied().unzip();
         figure = figure.line("fitted law", &xs, &ys)?;
         let inside = |x: f64| xs.first().is_some_and(|&first| first <= x) && xs.last().is_some_and(|&last| x <= last);
-        for number in self.derived.iter().filter(|number| inside(number.value)) {
+        for number in self.derived.iter().filter(|number| number.on_x && inside(number.value)) {
             figure = figure.vertical(number.value, format!("{} = {}", number.symbol, significant(number.value)));
         }
         Ok(figure)
@@ -213,27 +191,6 @@ impl std::fmt::Display for Fit {
     }
 }
 
-impl Parameter {
-    fn new(symbol: &Symbol, value: f64, low: f64, high: f64) -> Parameter {
-        Parameter {
-            symbol: symbol.symbol.into(),
-            unit: symbol.unit.into(),
-            meaning: symbol.meaning.into(),
-            value,
-            low,
-            high,
-            predicted: None,
-        }
-    }
-
-    /// How far the prediction and the fitted value are apart: 1 when equal, 2 when one is twice the other.
-    /// None without a prediction, or when one of the two is not above zero.
-    pub fn factor(&self) -> Option<f64> {
-        let ratio = self.predicted.as_ref()?.value.median / self.value;
-        (ratio.is_finite() && ratio > 0.0).then(|| ratio.max(1.0 / ratio))
-    }
-}
-
 fn find<'a>(numbers: &'a [Parameter], symbol: &str, formula: &str) -> Result<&'a Parameter, Error> {
     numbers.iter().find(|number| number.symbol == symbol).ok_or_else(|| unknown(numbers, symbol, formula))
 }
@@ -244,16 +201,6 @@ fn unknown<'a>(numbers: impl IntoIterator<Item = &'a Parameter>, symbol: &str, f
         "{formula} has no number called \"{symbol}\" here; choose one of: {}",
         known.join(", ")
     ))
-}
-
-/// How `value` changes with each parameter.
-fn gradient(value: fn(&[f64]) -> f64, parameters: &[f64]) -> DVector<f64> {
-    DVector::from_fn(parameters.len(), |row, _| {
-        let mut shifted = parameters.to_vec();
-        let step = STEP * parameters[row].max(1e-9);
-        shifted[row] += step;
-        (value(&shifted) - value(parameters)) / step
-    })
 }
 
 /// The curve at evenly spaced places of a logarithmic axis, from the first point to the last.

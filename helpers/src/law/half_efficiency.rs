@@ -36,7 +36,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::least_squares::weighted_line;
-use super::{Axes, Derived, Law, Point, Symbol};
+use super::{Axes, Derived, Law, Parameter, Point, Symbol};
 use crate::display::{chosen, significant};
 
 /// The law of this module: efficiency against rows per worker, with its half at `b*`.
@@ -62,7 +62,7 @@ impl Law for HalfEfficiency {
     fn derived(&self) -> &'static [Derived] {
         const HALF: Symbol =
             Symbol { symbol: "b*", unit: "rows", meaning: "rows per worker at which half of the step is computing" };
-        &[Derived { symbol: HALF, value: |parameters| parameters[1] - parameters[0] }]
+        &[Derived { symbol: HALF, value: |parameters| parameters[1] - parameters[0], positive: false, on_x: true }]
     }
 
     fn axes(&self) -> Axes {
@@ -86,8 +86,8 @@ impl Law for HalfEfficiency {
         vec![rows(intercept / slope), rows(1.0 / slope)]
     }
 
-    fn remarks(&self, points: &[Point], parameters: &[f64]) -> Vec<String> {
-        let half = parameters[1] - parameters[0];
+    fn remarks(&self, points: &[Point], parameters: &[Parameter]) -> Vec<String> {
+        let half = parameters[1].value - parameters[0].value;
         let largest = points.iter().map(|point| point.x).fold(0.0, f64::max);
         if half <= 0.0 {
             return vec![format!(

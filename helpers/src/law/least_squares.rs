@@ -34,11 +34,13 @@ pub(super) const STEP: f64 = 1e-6;
 ///
 /// # Errors
 /// [`Error::TooFewPoints`] with fewer different `x` than parameters + 2, [`Error::InvalidInput`] for a point that
-/// is not above zero and finite, or when the points don't determine the parameters.
+/// is not above zero and finite or has no meaning in the law, or when the points don't determine the parameters.
 pub fn fit(law: &dyn Law, points: &[Point]) -> Result<Fit, Error> {
     refuse_bad_points(points)?;
-    refuse_few_points(law, points)?;
-    let problem = Problem::new(law, points);
+    law.check(points)?;
+    let (telling, silent): (Vec<Point>, Vec<Point>) = points.iter().cloned().partition(|point| law.informs(point.x));
+    refuse_few_points(law, &telling, &silent)?;
+    let problem = Problem::new(law, &telling);
     let (problem, report) =
         LevenbergMarquardt::new().with_ftol(1e-12).with_xtol(1e-10).with_patience(200).minimize(problem);
     let arrived = report.termination.was_successful()
@@ -82,8 +84,8 @@ fn refuse_bad_points(points: &[Point]) -> Result<(), Error> {
     }
 }
 
-fn refuse_few_points(law: &dyn Law, points: &[Point]) -> Result<(), Error> {
-    let mut different: Vec<f64> = points.iter().map(|point| point.x).collect();
+fn refuse_few_points(law: &dyn Law, telling: &[Point], silent: &[Point]) -> Result<(), Error> {
+    let mut different: Vec<f64> = telling.iter().map(|point| point.x).collect();
     different.sort_by(f64::total_cmp);
     different.dedup();
     let needed = law.parameters().len() + SPARE_POINTS;
@@ -91,10 +93,17 @@ fn refuse_few_points(law: &dyn Law, points: &[Point]) -> Result<(), Error> {
         return Ok(());
     }
     let shown: Vec<String> = different.iter().map(|&x| chosen(x)).collect();
+    let count = law.parameters().len();
+    let aside = silent.first().map_or(String::new(), |point| {
+        format!(
+            ". A point at x = {} doesn't count: the law's value there is the same for all parameters",
+            chosen(point.x)
+        )
+    });
     Err(Error::TooFewPoints(format!(
-        "{} has {} parameters and needs points at {needed} or more different x to be tested, but there {} {} ({}); add {} more",
+        "{} has {count} parameter{} and needs points at {needed} or more different x to be tested, but there {} {} ({}); add {} more{aside}",
         law.formula(),
-        law.parameters().len(),
+        if count == 1 { "" } else { "s" },
         if different.len() == 1 { "is" } else { "are" },
         different.len(),
         shown.join(", "),
@@ -102,14 +111,15 @@ fn refuse_few_points(law: &dyn Law, points: &[Point]) -> Result<(), Error> {
     )))
 }
 
-/// The least-squares problem in the logarithms of the parameters, which keeps them above zero.
+/// The least-squares problem in free coordinates, which can have any value: the logarithm of a parameter keeps it above
+/// zero, and the logarithm of its odds, ln(p / (bound - p)), below a bound as well.
 pub(super) struct Problem<'a> {
     pub(super) law: &'a dyn Law,
     pub(super) points: &'a [Point],
     /// Where the search starts; also the scale of each parameter.
     pub(super) start: Vec<f64>,
     sigmas: Vec<f64>,
-    logs: DVector<f64>,
+    free: DVector<f64>,
 }
 
 impl<'a> Problem<'a> {
@@ -119,13 +129,27 @@ impl<'a> Problem<'a> {
             law,
             points,
             sigmas: points.iter().map(relative_sigma).collect(),
-            logs: DVector::from_iterator(start.len(), start.iter().map(|value| value.ln())),
+            free: DVector::from_iterator(
+                start.len(),
+                start.iter().enumerate().map(|(place, value)| {
+                    let bound = law.upper_bound(place);
+                    if bound.is_finite() { (value / (bound - value)).ln() } else { value.ln() }
+                }),
+            ),
             start,
         }
     }
 
     fn natural(&self) -> Vec<f64> {
-        self.logs.iter().map(|log| log.exp()).collect()
+        self.natural_at(&self.free)
+    }
+
+    fn natural_at(&self, free: &DVector<f64>) -> Vec<f64> {
+        let natural = |(place, coordinate): (usize, &f64)| {
+            let bound = self.law.upper_bound(place);
+            if bound.is_finite() { bound / (1.0 + (-coordinate).exp()) } else { coordinate.exp() }
+        };
+        free.iter().enumerate().map(natural).collect()
     }
 
     /// `(ln f(x_i) - ln y_i) / sigma_i` for every point.
@@ -150,12 +174,12 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
     type JacobianStorage = Owned<f64, Dyn, Dyn>;
     type ParameterStorage = Owned<f64, Dyn>;
 
-    fn set_params(&mut self, logs: &DVector<f64>) {
-        self.logs.copy_from(logs);
+    fn set_params(&mut self, free: &DVector<f64>) {
+        self.free.copy_from(free);
     }
 
     fn params(&self) -> DVector<f64> {
-        self.logs.clone()
+        self.free.clone()
     }
 
     fn residuals(&self) -> Option<DVector<f64>> {
@@ -163,12 +187,12 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
     }
 
     fn jacobian(&self) -> Option<DMatrix<f64>> {
-        let columns: Vec<DVector<f64>> = (0..self.logs.len())
+        let columns: Vec<DVector<f64>> = (0..self.free.len())
             .map(|column| {
                 let shifted = |step: f64| {
-                    let mut logs = self.logs.clone();
-                    logs[column] += step;
-                    self.residuals_at(&logs.iter().map(|log| log.exp()).collect::<Vec<_>>())
+                    let mut free = self.free.clone();
+                    free[column] += step;
+                    self.residuals_at(&self.natural_at(&free))
                 };
                 (shifted(STEP) - shifted(-STEP)) / (2.0 * STEP)
             })

@@ -3,21 +3,33 @@
 //! - [`Law`]: a formula with parameters; [`fit`] finds them and their 95 % intervals
 //! - [`Fit`]: the result, which also says when the law does *not* hold
 //! - [`HalfEfficiency`]: efficiency against rows per worker, `e(b) = (b + b0) / (b + b0 + bT)`
+//! - [`Amdahl`], [`Gustafson`]: speed-up with a serial share, for work that stays the same and for work that grows
+//! - [`Usl`]: throughput that peaks and falls again, from contention and coherency
 
 mod agreement;
+mod amdahl;
 mod fit;
+mod gustafson;
 mod half_efficiency;
 mod least_squares;
+mod parameter;
 mod uncertainty;
+mod usl;
+mod workers;
 
 use serde::{Deserialize, Serialize};
 
 pub use agreement::TOLERANCE;
-pub use fit::{Fit, Parameter, Predicted};
+pub use amdahl::Amdahl;
+pub use fit::Fit;
+pub use gustafson::Gustafson;
 pub use half_efficiency::HalfEfficiency;
 pub use least_squares::fit;
 pub(crate) use least_squares::weighted_line;
+pub use parameter::{Parameter, Predicted};
+pub use usl::Usl;
 
+use crate::error::Error;
 use crate::measure::{Estimate, Provenance};
 
 /// One measured point of a curve.
@@ -43,7 +55,7 @@ impl Point {
 pub struct Symbol {
     /// The letter in the formula, such as `b0`.
     pub symbol: &'static str,
-    /// Its unit, such as `rows`.
+    /// Its unit, such as `rows`; empty for a pure number.
     pub unit: &'static str,
     /// What it stands for, in a few words.
     pub meaning: &'static str,
@@ -56,6 +68,10 @@ pub struct Derived {
     pub symbol: Symbol,
     /// Computes it from the parameters, which come in the order of [`Law::parameters`].
     pub value: fn(&[f64]) -> f64,
+    /// True when only a number above 0 makes sense: its interval is then a factor to either side instead of a distance.
+    pub positive: bool,
+    /// True when it is a value of x, which figures mark.
+    pub on_x: bool,
 }
 
 /// What the axes of a law's curve show.
@@ -86,14 +102,33 @@ pub trait Law {
     /// What the curve's axes show.
     fn axes(&self) -> Axes;
 
+    /// The largest value that the parameter at this place can have; an infinite one by default.
+    fn upper_bound(&self, _place: usize) -> f64 {
+        f64::INFINITY
+    }
+
+    /// Refuses points that have no meaning in this law, such as half a worker.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] with the point and what to do.
+    fn check(&self, _points: &[Point]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// False where the formula's value is the same for all parameters, so that a point says nothing about them. Such a
+    /// point is shown and judged, but neither fitted nor counted.
+    fn informs(&self, _x: f64) -> bool {
+        true
+    }
+
     /// The formula: `y` at `x`.
     fn value(&self, parameters: &[f64], x: f64) -> f64;
 
-    /// Parameters near the points, all above zero and finite, from which the fit starts.
+    /// Parameters near the points, all above zero, finite and below their bounds, from which the fit starts.
     fn guess(&self, points: &[Point]) -> Vec<f64>;
 
     /// What the fitted numbers say that a reader should know, beyond the checks that every fit gets.
-    fn remarks(&self, _points: &[Point], _parameters: &[f64]) -> Vec<String> {
+    fn remarks(&self, _points: &[Point], _parameters: &[Parameter]) -> Vec<String> {
         Vec::new()
     }
 }

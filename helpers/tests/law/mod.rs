@@ -1,5 +1,8 @@
 //! Fitting: known parameters come back, reference numbers agree, and bad data is called bad.
 
+mod speed_up;
+mod usl;
+
 use onramp::Error;
 use onramp::law::{Fit, HalfEfficiency, Law, Point, fit};
 use onramp::measure::{Estimate, Provenance};
@@ -11,9 +14,13 @@ const ROWS: [f64; 6] = [8.0, 32.0, 128.0, 512.0, 1024.0, 2048.0];
 
 /// Points of a law with known parameters; each has 7 samples whose logarithms scatter by `noise`.
 fn noisy_points(law: &dyn Law, parameters: &[f64], noise: f64, seed: u64) -> Vec<Point> {
+    noisy_points_at(&ROWS, law, parameters, noise, seed)
+}
+
+fn noisy_points_at(xs: &[f64], law: &dyn Law, parameters: &[f64], noise: f64, seed: u64) -> Vec<Point> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let scatter = Normal::new(0.0, noise).unwrap();
-    ROWS.iter()
+    xs.iter()
         .map(|&x| {
             let samples = (0..7).map(|_| law.value(parameters, x) * f64::exp(scatter.sample(&mut random))).collect();
             Point::new(x, Estimate::from_samples(samples).unwrap(), Provenance::Replayed)
@@ -23,6 +30,25 @@ fn noisy_points(law: &dyn Law, parameters: &[f64], noise: f64, seed: u64) -> Vec
 
 fn exact_points(xs: &[f64], y: impl Fn(f64) -> f64) -> Vec<Point> {
     xs.iter().map(|&x| Point::new(x, Estimate::exact(y(x)), Provenance::Measured)).collect()
+}
+
+fn published(points: &[(f64, f64)]) -> Vec<Point> {
+    points.iter().map(|&(x, y)| Point::new(x, Estimate::exact(y), Provenance::Published)).collect()
+}
+
+/// Compares fitted numbers (name, value, half of the interval) with those of SciPy.
+fn assert_like_scipy(found: &Fit, numbers: &[(&str, f64, f64)]) {
+    for &(name, value, half) in numbers {
+        let number = found.parameter(name).unwrap();
+        assert!(close(number.value, value, 1e-4), "{name}: {} instead of {value}", number.value);
+        // Upwards from the value: the lower end may stop at 0.
+        let width = number.high - number.value;
+        assert!(close(width, half, 2e-3), "{name}: half width {width} instead of {half}");
+    }
+}
+
+fn says(found: &Fit, words: &str) -> bool {
+    found.notes.iter().any(|note| note.contains(words))
 }
 
 fn close(value: f64, wanted: f64, share: f64) -> bool {
