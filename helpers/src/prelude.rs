@@ -14,7 +14,9 @@ pub use crate::interrupt::check_interrupt;
 pub use crate::judgement::{
     Answer, Claim, Passed, Prediction, Reveal, Verdict, check, choice, percent, predict, rows, seconds, times,
 };
-pub use crate::law::{Amdahl, Fit, Gustafson, HalfEfficiency, Law, Point, Usl};
+pub use crate::law::{
+    self, AllReduceTime, Amdahl, Fit, Gustafson, HalfEfficiency, Law, Point, PowerLaw, Roof, Roofline, Usl,
+};
 pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};

@@ -13,6 +13,7 @@
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt, TerminationReason};
 use nalgebra::{DMatrix, DVector, Dyn, Owned};
 
+use super::agreement::{disagrees, judgement};
 use super::uncertainty::Uncertainty;
 use super::{Fit, Law, Point};
 use crate::Error;
@@ -54,7 +55,14 @@ pub fn fit(law: &dyn Law, points: &[Point]) -> Result<Fit, Error> {
             report.termination
         )));
     }
-    let uncertainty = Uncertainty::of(&problem, &parameters)?;
+    let uncertainty = Uncertainty::of(&problem, &parameters).map_err(|undetermined| {
+        let curve_at = |x: f64| law.value(&parameters, x);
+        let far: Vec<&Point> = points.iter().filter(|point| disagrees(point, curve_at(point.x))).collect();
+        if far.is_empty() {
+            return undetermined;
+        }
+        Error::InvalidInput(format!("{undetermined}. {}", judgement(points.len(), &far, curve_at)))
+    })?;
     Ok(Fit::assemble(law, points, &parameters, &uncertainty))
 }
 

@@ -5,14 +5,21 @@
 //! - [`HalfEfficiency`]: efficiency against rows per worker, `e(b) = (b + b0) / (b + b0 + bT)`
 //! - [`Amdahl`], [`Gustafson`]: speed-up with a serial share, for work that stays the same and for work that grows
 //! - [`Usl`]: throughput that peaks and falls again, from contention and coherency
+//! - [`AllReduceTime`]: seconds of an all-reduce, from the latency and the rate of the links
+//! - [`PowerLaw`]: an error that falls with more data or parameters, down to a floor
+//! - [`Roofline`], [`Roof`]: what a machine can reach, and whether memory or arithmetic limits a run
 
 mod agreement;
+mod all_reduce_time;
 mod amdahl;
 mod fit;
 mod gustafson;
 mod half_efficiency;
 mod least_squares;
 mod parameter;
+mod power_law;
+mod roof;
+mod roofline;
 mod uncertainty;
 mod usl;
 mod workers;
@@ -20,6 +27,7 @@ mod workers;
 use serde::{Deserialize, Serialize};
 
 pub use agreement::TOLERANCE;
+pub use all_reduce_time::AllReduceTime;
 pub use amdahl::Amdahl;
 pub use fit::Fit;
 pub use gustafson::Gustafson;
@@ -27,6 +35,9 @@ pub use half_efficiency::HalfEfficiency;
 pub use least_squares::fit;
 pub(crate) use least_squares::weighted_line;
 pub use parameter::{Parameter, Predicted};
+pub use power_law::PowerLaw;
+pub use roof::{Limit, Placed, Roof};
+pub use roofline::Roofline;
 pub use usl::Usl;
 
 use crate::error::Error;

@@ -13,6 +13,9 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use super::least_squares::{Problem, STEP};
 use crate::Error;
 
+/// Directions closer than this are the same: it is ten times the error of the numerical derivatives.
+const SMALLEST_DIFFERENCE: f64 = 10.0 * STEP;
+
 /// How sure the parameters are: their covariance, and how many standard deviations make a 95 % interval.
 pub(super) struct Uncertainty {
     covariance: DMatrix<f64>,
@@ -34,12 +37,17 @@ impl Uncertainty {
             })
             .collect();
         let jacobian = DMatrix::from_columns(&columns);
-        let inverse = (jacobian.transpose() * &jacobian).try_inverse().ok_or_else(|| {
+        let undetermined = || {
             Error::InvalidInput(format!(
-                "these points don't determine the parameters of {}: several choices fit equally well; spread x more widely",
+                "these points don't determine the parameters of {}: several choices fit equally well; spread x more widely, \
+                 or fit a law with fewer parameters",
                 problem.law.formula()
             ))
-        })?;
+        };
+        if !columns_differ(&columns) {
+            return Err(undetermined());
+        }
+        let inverse = (jacobian.transpose() * &jacobian).try_inverse().ok_or_else(undetermined)?;
         let freedom = (problem.points.len() - parameters.len()) as f64;
         let scatter = (here.norm_squared() / freedom).max(1.0);
         let units = DMatrix::from_diagonal(&DVector::from_vec(scales));
@@ -52,4 +60,14 @@ impl Uncertainty {
     pub(super) fn half_width(&self, gradient: &DVector<f64>) -> f64 {
         self.deviations * (gradient.transpose() * &self.covariance * gradient)[(0, 0)].max(0.0).sqrt()
     }
+}
+
+/// False when a column is zero, or a sum of the others: the points then don't tell the parameters apart, and an inverse
+/// would only show rounding errors.
+fn columns_differ(columns: &[DVector<f64>]) -> bool {
+    if columns.iter().any(|column| column.norm() == 0.0 || !column.norm().is_finite()) {
+        return false;
+    }
+    let directions: Vec<DVector<f64>> = columns.iter().map(|column| column.normalize()).collect();
+    DMatrix::from_columns(&directions).singular_values().min() > SMALLEST_DIFFERENCE
 }
