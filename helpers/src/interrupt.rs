@@ -14,8 +14,10 @@
 //! # Ok::<(), onramp::Error>(())
 //! ```
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
@@ -26,16 +28,39 @@ const FLAG_VARIABLE: &str = "ONRAMP_INTERRUPT";
 /// The flag; none outside a notebook.
 static FLAG: OnceLock<Option<File>> = OnceLock::new();
 
+/// Whether this thread may go on for another reason than the flag.
+type Allowed = Rc<dyn Fn() -> Result<()>>;
+
+thread_local! {
+    static ALLOWED: RefCell<Option<Allowed>> = const { RefCell::new(None) };
+}
+
+/// Does `work`, in which [`check_interrupt`] on this thread also fails when `allowed` does. A worker whose team has
+/// failed leaves its loops that way.
+pub(crate) fn while_allowed<T>(allowed: Allowed, work: impl FnOnce() -> T) -> T {
+    /// Puts the former one back, after a panic too.
+    struct Former(Option<Allowed>);
+    impl Drop for Former {
+        fn drop(&mut self) {
+            ALLOWED.set(self.0.take());
+        }
+    }
+    let _former = Former(ALLOWED.replace(Some(allowed)));
+    work()
+}
+
 /// Call it between two steps of a loop of your own, so that Stop ends the loop and keeps your variables. It takes
-/// less than a microsecond and does nothing outside a notebook.
+/// less than a microsecond. Outside a notebook it does nothing but for the workers of a
+/// [`Team`](crate::communication::Team).
 ///
 /// # Errors
-/// [`Error::Interrupted`] when the running cell was asked to stop.
+/// [`Error::Interrupted`] when the running cell was asked to stop; [`Error::Worker`] on a worker's thread when
+/// another worker of its team has failed.
 pub fn check_interrupt() -> Result<()> {
     let flag = FLAG.get_or_init(|| File::open(std::env::var_os(FLAG_VARIABLE)?).ok());
     let mut byte = [0];
     match flag.as_ref().map(|flag| flag.read_at(&mut byte, 0)) {
         Some(Ok(1)) if byte != [0] => Err(Error::Interrupted),
-        _ => Ok(()),
+        _ => ALLOWED.with_borrow(Clone::clone).map_or(Ok(()), |allowed| allowed()),
     }
 }

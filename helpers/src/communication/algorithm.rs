@@ -31,17 +31,18 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::Link;
+use super::{Collective, Link};
 
 /// A way to sum numbers over all workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
     /// All send everything to worker 0, which adds it up and sends the sum to all.
     Central,
     /// Pairs add up, then pairs of pairs, and the sum comes back the same way.
     Tree,
-    /// Each worker passes a p-th of the numbers to its neighbour, around the ring twice.
+    /// Each worker passes a p-th of the numbers to its neighbour, around the ring twice: a reduce-scatter, then an
+    /// all-gather.
     #[default]
     Ring,
 }
@@ -97,7 +98,10 @@ impl Algorithm {
         match self {
             Self::Central => 2.0 * link.seconds(others * bytes),
             Self::Tree => 2.0 * f64::from(world_size.next_power_of_two().ilog2()) * link.seconds(bytes),
-            Self::Ring => 2.0 * others * link.seconds(bytes / world_size as f64),
+            Self::Ring => [Collective::ReduceScatter, Collective::AllGather]
+                .into_iter()
+                .map(|half| half.seconds(link, world_size, bytes))
+                .sum(),
         }
     }
 }
@@ -112,10 +116,30 @@ impl fmt::Display for Algorithm {
     }
 }
 
+/// The elements that worker `rank` of `world_size` owns after a reduce-scatter and brings to an all-gather.
+///
+/// The chunks cover all elements without a gap. Where the workers don't divide the elements evenly the lengths
+/// differ by one, and with fewer elements than workers some chunks are empty.
+///
+/// ```
+/// use onramp::communication::chunk;
+///
+/// let chunks: Vec<_> = (0..3).map(|rank| chunk(rank, 3, 10)).collect();
+/// assert_eq!(chunks, [0..3, 3..6, 6..10]);
+/// ```
+pub fn chunk(rank: usize, world_size: usize, elements: usize) -> Range<usize> {
+    rank * elements / world_size..(rank + 1) * elements / world_size
+}
+
 fn central(world_size: usize, elements: usize) -> Vec<Round> {
     let gather = (1..world_size).map(|from| Transfer { from, to: 0, elements: 0..elements, action: Action::Add });
-    let spread = (1..world_size).map(|to| Transfer { from: 0, to, elements: 0..elements, action: Action::Replace });
-    vec![gather.collect(), spread.collect()]
+    vec![gather.collect(), spread(0, world_size, elements)]
+}
+
+/// Everything from one worker to all the others.
+pub(super) fn spread(root: usize, world_size: usize, elements: usize) -> Round {
+    let others = (0..world_size).filter(|to| *to != root);
+    others.map(|to| Transfer { from: root, to, elements: 0..elements, action: Action::Replace }).collect()
 }
 
 fn tree(world_size: usize, elements: usize) -> Vec<Round> {
@@ -141,22 +165,29 @@ fn tree(world_size: usize, elements: usize) -> Vec<Round> {
 }
 
 fn ring(world_size: usize, elements: usize) -> Vec<Round> {
-    let chunk = |index: usize| {
-        let index = index % world_size;
-        index * elements / world_size..(index + 1) * elements / world_size
+    let mut rounds = reduce_scatter(world_size, elements);
+    rounds.extend(all_gather(world_size, elements));
+    rounds
+}
+
+/// Once around the ring, adding up: chunk c starts at worker c+1 and ends with its owner, worker c.
+pub(super) fn reduce_scatter(world_size: usize, elements: usize) -> Vec<Round> {
+    around(world_size, elements, Action::Add, 1)
+}
+
+/// Once around the ring, copying: chunk c starts at its owner, worker c, and ends with worker c-1.
+pub(super) fn all_gather(world_size: usize, elements: usize) -> Vec<Round> {
+    around(world_size, elements, Action::Replace, 0)
+}
+
+/// In each of the p-1 rounds each worker sends its neighbour what it got in the round before. In the first round
+/// worker r sends chunk r - `behind`.
+fn around(world_size: usize, elements: usize, action: Action, behind: usize) -> Vec<Round> {
+    let transfer = |step: usize, from: usize| Transfer {
+        from,
+        to: (from + 1) % world_size,
+        elements: chunk((from + world_size - behind - step) % world_size, world_size, elements),
+        action,
     };
-    let round = |step: usize, action: Action, offset: usize| -> Round {
-        (0..world_size)
-            .map(|from| Transfer {
-                from,
-                to: (from + 1) % world_size,
-                elements: chunk(from + offset + world_size - step),
-                action,
-            })
-            .collect()
-    };
-    // First pass: after p-1 rounds worker r holds the sum of chunk r+1. Second pass: the sums travel on.
-    let add = (0..world_size - 1).map(|step| round(step, Action::Add, 0));
-    let replace = (0..world_size - 1).map(|step| round(step, Action::Replace, 1));
-    add.chain(replace).collect()
+    (0..world_size - 1).map(|step| (0..world_size).map(|from| transfer(step, from)).collect()).collect()
 }

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Link;
+use super::watch::LOOK;
+use crate::error::Result;
 
 /// Waits end this early in sleep and are finished by watching the clock.
 const SPIN: Duration = Duration::from_micros(200);
@@ -41,14 +43,17 @@ impl Ports {
 }
 
 /// Waits until `moment`: asleep while it is far, watching the clock for the last part, because a sleep ends
-/// 25 to 80 microseconds late.
-pub(super) fn wait_until(moment: Instant) {
+/// 25 to 80 microseconds late. A long wait looks up every [`LOOK`] and ends with the error of `check`.
+pub(super) fn wait_until(moment: Instant, check: impl Fn() -> Result<()>) -> Result<()> {
     loop {
         let left = moment.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return;
+            return Ok(());
         }
-        if left > SPIN {
+        if left > LOOK {
+            std::thread::sleep(LOOK);
+            check()?;
+        } else if left > SPIN {
             std::thread::sleep(left - SPIN);
         } else {
             std::hint::spin_loop();

@@ -6,7 +6,8 @@
 //! it on, exactly as the rounds of the [`Algorithm`] say. A message leaves when its sender has it, the sender's way
 //! out and the receiver's way in are free; it takes n / W seconds of both, and arrives alpha later.
 
-use super::{Algorithm, Link, Round};
+use super::{Algorithm, Collective, Link, Round};
+use crate::error::Result;
 
 const ELEMENT_BYTES: f64 = size_of::<f32>() as f64;
 
@@ -39,11 +40,37 @@ struct Clocks {
 impl Replay {
     /// `world_size` workers that make an all-reduce of each of the lengths in `messages`, one after the other.
     pub fn new(link: &Link, algorithm: Algorithm, world_size: usize, messages: &[usize]) -> Self {
-        let rounds = messages.iter().flat_map(|elements| algorithm.rounds(world_size, *elements)).collect();
+        let collective = Collective::AllReduce(algorithm);
+        Self::playing(link, world_size, messages.iter().map(|elements| (collective, *elements)))
+    }
+
+    /// `world_size` workers that make these calls one after the other, each with its number of elements.
+    ///
+    /// ```
+    /// use onramp::communication::{Collective, Link, Replay};
+    ///
+    /// // A step with sharded optimiser states: sums to their owners, then the new parameters to all.
+    /// let (link, elements) = (Link::lan(), 250_000);
+    /// let calls = [(Collective::ReduceScatter, elements), (Collective::AllGather, elements)];
+    /// let replay = Replay::of(&link, 4, &calls)?;
+    /// let formula = 2.0 * Collective::AllGather.seconds(&link, 4, 4.0 * elements as f64);
+    /// assert!((replay.communication_seconds() / formula - 1.0).abs() < 1e-9);
+    /// # Ok::<(), onramp::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidInput`] for a broadcast from a worker that is not there.
+    pub fn of(link: &Link, world_size: usize, calls: &[(Collective, usize)]) -> Result<Self> {
+        calls.iter().try_for_each(|(collective, _)| collective.validate(world_size))?;
+        Ok(Self::playing(link, world_size, calls.iter().copied()))
+    }
+
+    fn playing(link: &Link, world_size: usize, calls: impl Iterator<Item = (Collective, usize)>) -> Self {
+        let rounds = calls.flat_map(|(collective, elements)| collective.rounds(world_size, elements)).collect();
         Self { link: link.clone(), world_size, rounds }
     }
 
-    /// Seconds of one step's all-reduces when all workers begin at the same moment.
+    /// Seconds of one step's calls when all workers begin at the same moment.
     pub fn communication_seconds(&self) -> f64 {
         self.step_seconds(&[vec![0.0; self.world_size]])[0]
     }

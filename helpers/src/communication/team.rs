@@ -1,18 +1,25 @@
 //! Workers as threads of this process.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::port::Ports;
-use super::{Action, Algorithm, Communicator, Link, Round};
+use super::thread::ThreadCommunicator;
+use super::watch::Watch;
+use super::{Algorithm, Link};
 use crate::error::{Error, Result};
+use crate::interrupt::while_allowed;
 use crate::machine;
 
-/// How long a worker waits for a message before it gives up.
+/// How long a worker waits for one that makes no call.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What became of a worker: its result, or what it panicked with.
+type End<T> = std::thread::Result<Result<T>>;
 
 /// A description of workers that run as threads, each tied to a core of its own as far as there are enough.
 ///
@@ -33,6 +40,7 @@ pub struct Team {
     algorithm: Algorithm,
     link: Option<Link>,
     patience: Duration,
+    straggler: Option<(usize, f64)>,
 }
 
 impl Team {
@@ -44,7 +52,7 @@ impl Team {
         if world_size == 0 {
             return Err(Error::invalid("a team of 0 workers does no work; use at least 1"));
         }
-        Ok(Self { world_size, algorithm: Algorithm::default(), link: None, patience: PATIENCE })
+        Ok(Self { world_size, algorithm: Algorithm::default(), link: None, patience: PATIENCE, straggler: None })
     }
 
     /// The same with another all-reduce.
@@ -63,44 +71,98 @@ impl Team {
         Ok(self)
     }
 
-    /// The same with another limit to how long a worker waits for a message.
+    /// The same with another limit to how long workers wait for one that makes no call; 60 seconds otherwise.
+    ///
+    /// The time counts from when somebody waits, and each call, message or wait of the other is a sign of life.
+    /// So the limit must be longer than the slowest worker computes between two calls after the others are done.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Runs `work` once for each worker, all at the same time, and returns the results in order of ranks.
-    ///
-    /// A worker that panics or returns an error closes its channels, so the others end with an error instead
-    /// of waiting for ever, and the first cause is returned.
+    /// The same with one slow worker: between two calls it takes `factor` times as long as it needs, asleep for the
+    /// rest, as a machine would that is shared with others.
     ///
     /// # Errors
-    /// Whatever `work` returns, and [`Error::Worker`] when it panics or a worker does not answer.
+    /// [`Error::InvalidInput`] when there is no such worker, or the factor is not a number from 1 up.
+    pub fn straggler(mut self, rank: usize, factor: f64) -> Result<Self> {
+        if rank >= self.world_size {
+            return Err(Error::invalid(format!(
+                "worker {rank} can't be slowed down: the {} workers are numbered from 0 to {}",
+                self.world_size,
+                self.world_size - 1
+            )));
+        }
+        if !(factor.is_finite() && factor >= 1.0) {
+            return Err(Error::invalid(format!(
+                "worker {rank} can't take {factor} times as long; use 1 or more, such as 2.0 for half the speed"
+            )));
+        }
+        self.straggler = Some((rank, factor));
+        Ok(self)
+    }
+
+    /// Runs `work` once for each worker, all at the same time, and returns the results in order of ranks.
+    ///
+    /// A run ends when all its workers have ended. Once one has panicked, returned an error, or returned while others
+    /// still need it, the others get an error within 2 seconds from the call that they are in, from their next one,
+    /// or from [`check_interrupt`](crate::interrupt::check_interrupt), and the first cause is returned. The
+    /// same holds when the cell is interrupted, when workers wait for each other in a circle because their calls
+    /// differ, and when one makes no call for longer than [`Team::patience`].
+    ///
+    /// A thread can't be ended from outside: a worker whose own code loops for ever, without a call and without
+    /// `check_interrupt`, keeps the run from ending after all the others have. Only a process can be killed; see
+    /// [`in_fresh_process`](crate::experiment::in_fresh_process).
+    ///
+    /// # Errors
+    /// Whatever `work` returns, and [`Error::Worker`] when it panics, a worker does not answer, or the workers' calls
+    /// differ.
     pub fn run<T: Send>(&self, work: impl Fn(ThreadCommunicator) -> Result<T> + Sync) -> Result<Vec<T>> {
         let ports = self.link.as_ref().map(|link| Arc::new(Ports::new(link.clone(), self.world_size)));
-        let endpoints = Endpoint::mesh(self.world_size, ports.as_ref(), self.patience);
         let mut pools = Vec::with_capacity(self.world_size);
         for rank in 0..self.world_size {
             pools.push(machine::core_pool(rank)?);
         }
-        let work = &work;
-        let ends: Vec<std::thread::Result<Result<T>>> = std::thread::scope(|scope| {
+        let watch = Arc::new(Watch::new(self.world_size, self.patience));
+        let endpoints = Endpoint::mesh(self.world_size, ports.as_ref(), &watch);
+        let (work, watch) = (&work, &watch);
+        let ends: Vec<End<T>> = std::thread::scope(|scope| {
             let threads: Vec<_> = endpoints
                 .into_iter()
                 .zip(&pools)
-                .map(|(endpoint, pool)| {
-                    let worker = ThreadCommunicator { endpoint, algorithm: self.algorithm, rounds: BTreeMap::new() };
-                    scope.spawn(move || pool.install(move || work(worker)))
-                })
+                .map(|(endpoint, pool)| scope.spawn(move || pool.install(move || self.worker(endpoint, watch, work))))
                 .collect();
-            threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+            threads.into_iter().map(|thread| thread.join().and_then(|end| end)).collect()
         });
-        self.results(ends)
+        self.results(ends, watch)
+    }
+
+    /// One worker's life, on its own thread. Tells the others when it fails.
+    fn worker<T>(
+        &self,
+        endpoint: Endpoint,
+        watch: &Arc<Watch>,
+        work: &impl Fn(ThreadCommunicator) -> Result<T>,
+    ) -> End<T> {
+        let rank = endpoint.rank();
+        let slowness = self.straggler.filter(|(slow, _)| *slow == rank).map_or(1.0, |(_, factor)| factor);
+        let communicator = ThreadCommunicator::new(endpoint, self.algorithm, slowness);
+        let others = Arc::clone(watch);
+        let allowed = Rc::new(move || others.check(rank));
+        // Nothing that `work` leaves half-done is looked at after a panic: the run ends with an error.
+        let end = catch_unwind(AssertUnwindSafe(|| while_allowed(allowed, || work(communicator))));
+        match &end {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => watch.fails(rank, &error.to_string()),
+            Err(payload) => watch.fails(rank, &format!("it panicked: {}", panic_text(&**payload))),
+        }
+        end
     }
 
     /// All results, or the error that came first in the chain of causes: a panic, then an error of the work
     /// itself, then the errors of those who lost a partner.
-    fn results<T>(&self, ends: Vec<std::thread::Result<Result<T>>>) -> Result<Vec<T>> {
+    fn results<T>(&self, ends: Vec<End<T>>, watch: &Watch) -> Result<Vec<T>> {
+        let first_failure = watch.first_failure();
         let mut values = Vec::with_capacity(self.world_size);
         let mut own: Option<Error> = None;
         let mut lost: Option<Error> = None;
@@ -108,7 +170,10 @@ impl Team {
         for (rank, end) in ends.into_iter().enumerate() {
             match end {
                 Ok(Ok(value)) => values.push(value),
-                Ok(Err(Error::Worker(text))) => _ = lost.get_or_insert(Error::Worker(text)),
+                Ok(Err(Error::Worker(text))) if lost.is_none() || first_failure == Some(rank) => {
+                    lost = Some(Error::Worker(text));
+                }
+                Ok(Err(Error::Worker(_))) => {}
                 Ok(Err(other)) => _ = own.get_or_insert(other),
                 Err(payload) => {
                     _ = panicked.get_or_insert_with(|| {
@@ -123,7 +188,7 @@ impl Team {
         }
         match panicked.or(own).or(lost) {
             Some(error) => Err(error),
-            None => Ok(values),
+            None => watch.compare_last_calls().map(|()| values),
         }
     }
 }
@@ -131,89 +196,4 @@ impl Team {
 fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
-}
-
-/// A worker thread's connection to the others of its [`Team`].
-pub struct ThreadCommunicator {
-    endpoint: Endpoint,
-    algorithm: Algorithm,
-    /// The rounds for each length that was summed before.
-    rounds: BTreeMap<usize, Vec<Round>>,
-}
-
-impl Communicator for ThreadCommunicator {
-    fn rank(&self) -> usize {
-        self.endpoint.rank()
-    }
-
-    fn world_size(&self) -> usize {
-        self.endpoint.world_size()
-    }
-
-    fn all_reduce_sum(&mut self, values: &mut [f32]) -> Result<()> {
-        let (rank, world_size) = (self.rank(), self.world_size());
-        let rounds = self.rounds.entry(values.len()).or_insert_with(|| self.algorithm.rounds(world_size, values.len()));
-        for round in rounds.iter() {
-            for transfer in round.iter().filter(|transfer| transfer.from == rank) {
-                self.endpoint.send(transfer.to, &values[transfer.elements.clone()])?;
-            }
-            for transfer in round.iter().filter(|transfer| transfer.to == rank) {
-                let received = self.endpoint.receive(transfer.from)?;
-                let own = &mut values[transfer.elements.clone()];
-                if received.len() != own.len() {
-                    return Err(Error::Worker(format!(
-                        "worker {rank} expected {} numbers of worker {} and got {}; all workers must sum tensors of \
-                         the same shape in the same order",
-                        own.len(),
-                        transfer.from,
-                        received.len()
-                    )));
-                }
-                match transfer.action {
-                    Action::Add => own.iter_mut().zip(&received).for_each(|(own, other)| *own += other),
-                    Action::Replace => own.copy_from_slice(&received),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn broadcast(&mut self, values: &mut [f32], root: usize) -> Result<()> {
-        if root >= self.world_size() {
-            return Err(Error::invalid(format!(
-                "worker {root} can't broadcast: the {} workers are numbered from 0 to {}",
-                self.world_size(),
-                self.world_size() - 1
-            )));
-        }
-        if self.rank() != root {
-            let received = self.endpoint.receive(root)?;
-            if received.len() != values.len() {
-                return Err(Error::Worker(format!(
-                    "worker {} expected {} numbers of worker {root} and got {}; all workers must broadcast \
-                     the same length",
-                    self.rank(),
-                    values.len(),
-                    received.len()
-                )));
-            }
-            values.copy_from_slice(&received);
-            return Ok(());
-        }
-        for to in (0..self.world_size()).filter(|to| *to != root) {
-            self.endpoint.send(to, values)?;
-        }
-        Ok(())
-    }
-
-    /// An empty message to worker 0 from each, and one back.
-    fn barrier(&mut self) -> Result<()> {
-        let others = 1..self.world_size();
-        if self.rank() == 0 {
-            others.clone().try_for_each(|from| self.endpoint.receive(from).map(drop))?;
-            return others.into_iter().try_for_each(|to| self.endpoint.send(to, &[]));
-        }
-        self.endpoint.send(0, &[])?;
-        self.endpoint.receive(0).map(drop)
-    }
 }

@@ -3,6 +3,7 @@
 mod architectures;
 mod bad_input;
 mod checkpoint;
+mod collectives;
 mod data;
 mod data_parallel;
 mod fresh_process;
@@ -15,6 +16,7 @@ mod pytorch;
 mod replay;
 mod scaling_run;
 mod team;
+mod team_failures;
 
 use onramp::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Workers as threads: sums, broadcasts, barriers, and what happens when one is lost.
+//! Workers as threads: sums, broadcasts, barriers, slow workers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -57,49 +57,31 @@ fn nobody_leaves_a_barrier_before_the_last_one_has_come() {
 }
 
 #[test]
-fn a_panicking_worker_ends_the_run_with_its_message() {
-    let start = Instant::now();
-    let text = complaint(Team::new(3).unwrap().run(|mut worker| {
-        if worker.rank() == 1 {
-            panic!("no more disk");
-        }
-        let mut values = [1.0; 8];
-        worker.all_reduce_sum(&mut values)
-    }));
-    assert!(text.contains("worker 1 of 3 panicked") && text.contains("no more disk"), "{text}");
-    assert!(start.elapsed() < Duration::from_secs(30), "the others must not wait for their full patience");
+fn a_straggler_takes_as_many_times_as_long_as_asked() {
+    let times = Team::new(2)
+        .unwrap()
+        .straggler(1, 3.0)
+        .unwrap()
+        .run(|mut worker| {
+            let start = Instant::now();
+            std::thread::sleep(Duration::from_millis(50));
+            worker.barrier()?;
+            Ok(start.elapsed())
+        })
+        .unwrap();
+    for time in times {
+        assert!(time >= Duration::from_millis(148) && time < Duration::from_millis(400), "{time:?}, asked for 150 ms");
+    }
 }
 
 #[test]
-fn the_error_of_one_worker_is_what_the_run_returns() {
-    let text = complaint(Team::new(3).unwrap().run(|mut worker| {
-        if worker.rank() == 2 {
-            return Err(Error::invalid("row 17 is empty"));
-        }
-        worker.barrier()
-    }));
-    assert_eq!(text, "row 17 is empty");
-}
-
-#[test]
-fn a_worker_that_never_sends_ends_the_run_instead_of_hanging_it() {
-    let team = Team::new(2).unwrap().patience(Duration::from_millis(200));
-    let text = complaint(team.run(|mut worker| {
-        if worker.rank() == 0 {
-            // Stays alive, but does not take part.
-            std::thread::sleep(Duration::from_millis(800));
-            return Ok(());
-        }
-        worker.barrier()
-    }));
-    assert!(text.contains("worker 1 waited 200ms for worker 0"), "{text}");
-}
-
-#[test]
-fn workers_that_sum_different_lengths_are_told() {
-    let text = complaint(Team::new(2).unwrap().algorithm(Algorithm::Central).run(|mut worker| {
-        let mut values = vec![1.0; 4 + worker.rank()];
-        worker.all_reduce_sum(&mut values)
-    }));
-    assert!(text.contains("expected 4 numbers of worker 1 and got 5"), "{text}");
+fn impossible_stragglers_are_refused() {
+    let text = complaint(Team::new(2).unwrap().straggler(2, 2.0));
+    assert!(text.contains("worker 2 can't be slowed down") && text.contains("from 0 to 1"), "{text}");
+    for factor in [0.5, f64::NAN, f64::INFINITY] {
+        let text = complaint(Team::new(2).unwrap().straggler(0, factor));
+        assert!(text.contains("worker 0 can't take"), "{text}");
+    }
+    // Any number from 1 up is allowed, however large; without work between the calls there is nothing to stretch.
+    Team::new(2).unwrap().straggler(0, 1.0).unwrap().run(|mut worker| worker.barrier()).unwrap();
 }
