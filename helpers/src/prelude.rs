@@ -1,7 +1,7 @@
 //! What a cell needs, in one line: `use onramp::prelude::*;`.
 
 pub use crate::communication::{Algorithm, Collective, Communicator, Link, Replay, Synchronisation, Team};
-pub use crate::data::{Source, Teacher};
+pub use crate::data::{Source, Teacher, Text};
 pub use crate::device::Device;
 pub use crate::display::{Progress, Shown, Table, clear_output, display, progress};
 pub use crate::error::Error;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Split, Teacher, digits};
+use super::{Split, Teacher, Text, digits};
 use crate::error::Result;
 
 /// The share of rows that only the evaluation sees.
@@ -18,6 +18,8 @@ pub enum Source {
     Teacher(Teacher),
     /// The UCI handwritten digits: 1,797 images of 8 by 8 pixels.
     Digits,
+    /// Texts made by a small grammar.
+    Text(Text),
 }
 
 impl Source {
@@ -31,11 +33,17 @@ impl Source {
         Self::Digits
     }
 
+    /// So many sequences of 32 words out of 43, and the one that follows, made by a small grammar.
+    pub fn text(sequences: usize) -> Self {
+        Self::Text(Text::new(sequences))
+    }
+
     /// Numbers in each row.
     pub fn columns(&self) -> usize {
         match self {
             Self::Teacher(_) => Teacher::COLUMNS,
             Self::Digits => digits::COLUMNS,
+            Self::Text(text) => text.columns(),
         }
     }
 
@@ -44,6 +52,7 @@ impl Source {
         match self {
             Self::Teacher(_) => Teacher::CLASSES,
             Self::Digits => digits::CLASSES,
+            Self::Text(_) => Text::VOCABULARY,
         }
     }
 
@@ -56,6 +65,7 @@ impl Source {
         match self {
             Self::Teacher(teacher) => teacher.generate()?.split(HELD_OUT, seed),
             Self::Digits => digits::load()?.split(HELD_OUT, seed),
+            Self::Text(text) => text.generate()?.split(HELD_OUT, seed),
         }
     }
 }
@@ -65,6 +75,7 @@ impl fmt::Display for Source {
         match self {
             Self::Teacher(teacher) => write!(f, "{} rows labelled by a random network", teacher.rows()),
             Self::Digits => write!(f, "handwritten digits"),
+            Self::Text(text) => write!(f, "{} texts of {} words", text.sequences(), text.columns()),
         }
     }
 }

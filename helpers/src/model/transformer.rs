@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mlp::FLOPS_PER_PARAMETER_AND_ROW;
 use super::{Architecture, Variables};
+use crate::data::Text;
 use crate::error::{Error, Result};
 
 /// Numbers in a head of the attention, and width per layer of depth.
@@ -43,9 +44,9 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    /// T(width) over sequences of 32 tokens out of 64; the width is a multiple of 32.
+    /// T(width) over sequences of 32 tokens out of 43, as [`Text`] has them; the width is a multiple of 32.
     pub fn new(width: usize) -> Self {
-        Self { width, depth: width / HEAD, context: 32, vocabulary: 64 }
+        Self { width, depth: width / HEAD, context: Text::CONTEXT, vocabulary: Text::VOCABULARY }
     }
 
     /// The same over sequences of this many tokens.

@@ -317,7 +317,7 @@ impl TrainingRun {
 /// Refuses data whose columns, classes or labels the model has no room for.
 pub(crate) fn fits(model: impl Architecture, data: &Dataset) -> Result<()> {
     let (columns, classes) = (data.columns(), data.classes());
-    if model.predictions_per_row() != data.labels_per_row() {
+    if (model.predictions_per_row() == 1) != (data.labels_per_row() == 1) {
         return Err(Error::invalid(format!(
             "the model predicts {} labels for each row, but the data set '{}' has {}; a Transformer goes with texts, an \
              Mlp or a Convnet with rows that have one label",

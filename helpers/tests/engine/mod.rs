@@ -17,6 +17,7 @@ mod replay;
 mod scaling_run;
 mod team;
 mod team_failures;
+mod text;
 
 use onramp::prelude::*;
 
