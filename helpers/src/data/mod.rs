@@ -1,7 +1,8 @@
-//! Data to learn from: synthetic rows and texts of any size, and real handwritten digits.
+//! Data to learn from: synthetic rows and texts of any size, real handwritten digits, the learner's own file.
 
 mod dataset;
 pub mod digits;
+pub mod file;
 mod source;
 mod teacher;
 mod text;

@@ -178,7 +178,7 @@ impl TimeToLoss {
     /// The training that p workers do together.
     fn training(&self, workers: usize, seed: usize) -> Training {
         Training::new(self.model)
-            .data(self.data)
+            .data(self.data.clone())
             .rows_per_step(workers * self.rows_per_worker)
             .learning_rate(self.learning_rate * self.rate_rule.factor(workers))
             .steps(self.most_steps)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::mistake::Mistake;
 use super::wrong_parallelism_run::{Attempt, WrongParallelismRun};
 use crate::communication::{Communicator, Synchronisation, Team, ThreadCommunicator};
-use crate::data::{Batch, Dataset, Source, Split};
+use crate::data::{Batch, Dataset, Source, Split, digits};
 use crate::device::Device;
 use crate::display::progress;
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ impl WrongParallelism {
     /// 4 workers with 16 rows each, 200 steps on the handwritten digits, and all three mistakes.
     pub fn new(model: Mlp) -> Self {
         Self {
-            model: model.inputs(Source::Digits.columns()),
+            model: model.inputs(digits::COLUMNS),
             data: Source::Digits,
             workers: 4,
             rows_per_worker: 16,

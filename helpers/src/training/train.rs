@@ -26,7 +26,7 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(500);
 /// assert!(run.accuracy() > 0.9);
 /// # Ok::<(), onramp::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     pub(super) model: Model,
     data: Source,

@@ -26,7 +26,7 @@ impl<'a> Trainer<'a> {
         let optimiser = training.optimiser.start(&network)?;
         let order = RowOrder::new(data.train.rows(), training.rows_per_step, training.seed);
         let mut run = TrainingRun {
-            training: *training,
+            training: training.clone(),
             losses: Vec::new(),
             evaluations: Vec::new(),
             seconds: 0.0,
@@ -43,7 +43,7 @@ impl<'a> Trainer<'a> {
     }
 
     pub(super) fn step(&mut self) -> Result<()> {
-        let training = self.run.training;
+        let training = &self.run.training;
         let start = Instant::now();
         let rows = self.order.next_rows();
         let batches = rows

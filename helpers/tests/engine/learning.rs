@@ -29,7 +29,7 @@ fn a_run_can_be_repeated_exactly() {
 #[test]
 fn training_stops_at_its_target_and_notices_divergence() {
     let training = Training::new(Mlp::new(32).inputs(64)).data(Source::digits()).steps(2000).evaluate_every(5);
-    let reached = training.stop_at_loss(1.0).run().unwrap();
+    let reached = training.clone().stop_at_loss(1.0).run().unwrap();
     let steps = reached.steps_to_target.unwrap();
     assert!(steps < 2000 && steps == reached.losses.len() && reached.loss() <= 1.0, "{steps} steps");
     assert!(!reached.diverged);

@@ -12,6 +12,7 @@ mod learning;
 mod link;
 mod mistakes;
 mod optimiser;
+mod own_file;
 mod pytorch;
 mod replay;
 mod scaling_run;
