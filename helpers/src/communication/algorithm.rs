@@ -142,6 +142,13 @@ pub(super) fn spread(root: usize, world_size: usize, elements: usize) -> Round {
     others.map(|to| Transfer { from: root, to, elements: 0..elements, action: Action::Replace }).collect()
 }
 
+/// Everything from each worker to each other one. Worker r begins with its neighbour r+1, so that no two begin with
+/// the same receiver.
+pub(super) fn all_to_all(world_size: usize, elements: usize) -> Round {
+    let pairs = (1..world_size).flat_map(|ahead| (0..world_size).map(move |from| (from, (from + ahead) % world_size)));
+    pairs.map(|(from, to)| Transfer { from, to, elements: 0..elements, action: Action::Replace }).collect()
+}
+
 fn tree(world_size: usize, elements: usize) -> Vec<Round> {
     let mut up: Vec<Round> = Vec::new();
     let mut distance = 1;

@@ -6,6 +6,7 @@
 //! reduce-scatter   (p-1) (alpha + n/(pW))    each worker ends with the sum of its own p-th
 //! all-gather       (p-1) (alpha + n/(pW))    each worker's own p-th goes to all
 //! broadcast        alpha + (p-1) n/W         the root's link carries everything
+//! all-to-all       alpha + (p-1) n/W         each worker sends each other n bytes of their own
 //! barrier          2 alpha                   empty messages to worker 0 and back
 //! ```
 //!
@@ -45,6 +46,9 @@ pub enum Collective {
         /// The worker that has the numbers.
         root: usize,
     },
+    /// Each worker sends each other one this many numbers, which only that one gets. An all-gather whose parts all go
+    /// straight to everybody is one in which these are equal.
+    AllToAll,
     /// Waits for all workers.
     Barrier,
 }
@@ -60,6 +64,7 @@ impl Collective {
             Self::ReduceScatter => algorithm::reduce_scatter(world_size, elements),
             Self::AllGather => algorithm::all_gather(world_size, elements),
             Self::Broadcast { root } => vec![algorithm::spread(root, world_size, elements)],
+            Self::AllToAll => vec![algorithm::all_to_all(world_size, elements)],
             Self::Barrier => Algorithm::Central.rounds(world_size, 0),
         }
     }
@@ -74,7 +79,7 @@ impl Collective {
         match self {
             Self::AllReduce(algorithm) => algorithm.seconds(link, world_size, bytes),
             Self::ReduceScatter | Self::AllGather => others * link.seconds(bytes / world_size as f64),
-            Self::Broadcast { .. } => link.seconds(others * bytes),
+            Self::Broadcast { .. } | Self::AllToAll => link.seconds(others * bytes),
             Self::Barrier => 2.0 * link.latency_seconds(),
         }
     }
@@ -97,21 +102,43 @@ impl Collective {
 /// One worker's call, as it stands in the head of its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Call {
-    /// Counts this worker's calls, from 1.
+    /// Counts this worker's collective calls, from 1. Messages between two workers don't count.
     pub(super) number: u64,
-    pub(super) collective: Collective,
+    pub(super) operation: Operation,
     pub(super) elements: usize,
+}
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Together(Collective),
+    Send {
+        to: usize,
+    },
+    /// From this worker, or from whichever sends first.
+    Receive {
+        from: Option<usize>,
+    },
 }
 
 impl fmt::Display for Call {
     /// The method's name and length, as they stand in the worker's program.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elements = self.elements;
-        match self.collective {
+        let collective = match self.operation {
+            Operation::Together(collective) => collective,
+            Operation::Send { to } => return write!(f, "send of {elements} numbers to worker {to}"),
+            Operation::Receive { from: Some(from) } => {
+                return write!(f, "receive of {elements} numbers from worker {from}");
+            }
+            Operation::Receive { from: None } => return write!(f, "receive_from_any of {elements} numbers"),
+        };
+        match collective {
             Collective::AllReduce(_) => write!(f, "all_reduce_sum of {elements} numbers")?,
             Collective::ReduceScatter => write!(f, "reduce_scatter_sum of {elements} numbers")?,
             Collective::AllGather => write!(f, "all_gather of {elements} numbers")?,
             Collective::Broadcast { root } => write!(f, "broadcast of {elements} numbers from worker {root}")?,
+            Collective::AllToAll => write!(f, "all_to_all_bytes")?,
             Collective::Barrier => write!(f, "barrier")?,
         }
         write!(f, " (its call {})", self.number)

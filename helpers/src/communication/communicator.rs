@@ -7,7 +7,8 @@ use crate::error::Result;
 
 /// One worker's connection to all the others.
 ///
-/// All workers must make the same calls in the same order. The names are those of MPI.
+/// All workers must make the same collective calls in the same order; what one sends to another must be received there,
+/// in the order in which it was sent. The names are those of MPI.
 pub trait Communicator {
     /// This worker's number, from 0.
     fn rank(&self) -> usize;
@@ -54,4 +55,42 @@ pub trait Communicator {
     /// # Errors
     /// [`crate::Error::Worker`] as for [`Communicator::all_reduce_sum`].
     fn barrier(&mut self) -> Result<()>;
+
+    /// Gives each other worker its own bytes: `messages[r]` goes to worker r, and what it sent to this one comes back in
+    /// place r. The message to oneself comes back as it is. Lengths may differ.
+    ///
+    /// # Errors
+    /// [`crate::Error::Worker`] as for [`Communicator::all_reduce_sum`]; [`crate::Error::InvalidInput`] when there is
+    /// not one message for each worker.
+    fn all_to_all_bytes(&mut self, messages: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>>;
+
+    /// Gives all workers the bytes of each, in order of ranks. Lengths may differ.
+    ///
+    /// # Errors
+    /// As for [`Communicator::all_to_all_bytes`].
+    fn all_gather_bytes(&mut self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.all_to_all_bytes(vec![own.to_vec(); self.world_size()])
+    }
+
+    /// Sends a copy of `values` to one worker, and goes on at once.
+    ///
+    /// # Errors
+    /// [`crate::Error::Worker`] as for [`Communicator::all_reduce_sum`]; [`crate::Error::InvalidInput`] when there is
+    /// no such worker, or it is this one.
+    fn send(&mut self, to: usize, values: &[f32]) -> Result<()>;
+
+    /// Waits for the next message of one worker, which must be as long as `values`, and replaces them by it.
+    ///
+    /// # Errors
+    /// As for [`Communicator::send`], and [`crate::Error::Worker`] when the message has another length.
+    fn receive(&mut self, from: usize, values: &mut [f32]) -> Result<()>;
+
+    /// The same from whichever worker's message arrives first, and says whose it was.
+    ///
+    /// # Errors
+    /// As for [`Communicator::receive`].
+    fn receive_from_any(&mut self, values: &mut [f32]) -> Result<usize>;
+
+    /// Bytes that this worker has sent so far.
+    fn bytes_sent(&self) -> u64;
 }

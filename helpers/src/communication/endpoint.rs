@@ -1,28 +1,39 @@
 //! Messages between the threads of a team.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
-use super::collective::Call;
+use super::collective::{Call, Operation};
 use super::port::{Ports, wait_until};
 use super::watch::{LOOK, Watch};
 use crate::error::{Error, Result};
 
-/// A copy of the sender's numbers, the call that they belong to, and when they arrive on a shaped link.
+/// A copy of what the sender had, the call that it belongs to, and when it arrives on a shaped link.
 struct Message {
+    from: usize,
     call: Call,
-    values: Vec<f32>,
+    content: Content,
     arrives: Option<Instant>,
 }
 
-/// One worker's ends of the channels to and from all the others.
+/// What workers send each other.
+enum Content {
+    Numbers(Vec<f32>),
+    Bytes(Vec<u8>),
+}
+
+/// One worker's way to all the others, and their messages to it.
 pub(super) struct Endpoint {
     rank: usize,
     to: Vec<Sender<Message>>,
-    from: Vec<Receiver<Message>>,
+    inbox: Receiver<Message>,
+    /// Messages of each worker that were taken out of the inbox while another one's was looked for.
+    aside: Vec<VecDeque<Message>>,
     ports: Option<Arc<Ports>>,
     watch: Arc<Watch>,
+    bytes_sent: u64,
     /// Memory of messages that were read, for those still to be sent: fresh memory of some megabytes costs more
     /// than the copy into it, because the operating system clears it page by page.
     spare: Vec<Vec<f32>>,
@@ -31,25 +42,21 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// Connects each of `world_size` workers to each other; `ports` slows the messages down.
     pub(super) fn mesh(world_size: usize, ports: Option<&Arc<Ports>>, watch: &Arc<Watch>) -> Vec<Self> {
-        let mut endpoints: Vec<Self> = (0..world_size)
-            .map(|rank| Self {
+        let (to, inboxes): (Vec<_>, Vec<_>) = (0..world_size).map(|_| mpsc::channel()).unzip();
+        inboxes
+            .into_iter()
+            .enumerate()
+            .map(|(rank, inbox)| Self {
                 rank,
-                to: Vec::new(),
-                from: Vec::new(),
+                to: to.clone(),
+                inbox,
+                aside: (0..world_size).map(|_| VecDeque::new()).collect(),
                 ports: ports.cloned(),
                 watch: Arc::clone(watch),
+                bytes_sent: 0,
                 spare: Vec::new(),
             })
-            .collect();
-        // All channels of worker `from` before those of worker `from + 1`: so both lists are in order of ranks.
-        for from in 0..world_size {
-            for to in 0..world_size {
-                let (sender, receiver) = mpsc::channel();
-                endpoints[from].to.push(sender);
-                endpoints[to].from.push(receiver);
-            }
-        }
-        endpoints
+            .collect()
     }
 
     pub(super) fn rank(&self) -> usize {
@@ -64,51 +71,120 @@ impl Endpoint {
         &self.watch
     }
 
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
+    }
+
     /// Sends a copy of `values` and goes on at once.
     pub(super) fn send(&mut self, call: Call, to: usize, values: &[f32]) -> Result<()> {
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.clear();
         copy.extend_from_slice(values);
-        let arrives = self.ports.as_ref().map(|ports| ports.book(self.rank, to, size_of_val(values)));
+        self.dispatch(call, to, size_of_val(values), Content::Numbers(copy))
+    }
+
+    pub(super) fn send_bytes(&mut self, call: Call, to: usize, bytes: Vec<u8>) -> Result<()> {
+        self.dispatch(call, to, bytes.len(), Content::Bytes(bytes))
+    }
+
+    fn dispatch(&mut self, call: Call, to: usize, bytes: usize, content: Content) -> Result<()> {
+        let arrives = self.ports.as_ref().map(|ports| ports.book(self.rank, to, bytes));
+        self.bytes_sent += bytes as u64;
         self.watch.sends(self.rank, to);
-        self.to[to].send(Message { call, values: copy, arrives }).map_err(|_| self.gone(to))
+        let message = Message { from: self.rank, call, content, arrives };
+        self.to[to].send(message).map_err(|_| self.watch.gone(self.rank, to))
     }
 
     /// Waits for the next message of worker `from`, lets `read` use its numbers, and keeps its memory.
     pub(super) fn receive(&mut self, call: Call, from: usize, read: impl FnOnce(&[f32])) -> Result<()> {
-        self.watch.waits(self.rank, from);
-        let message = loop {
-            match self.from[from].recv_timeout(LOOK) {
-                Ok(message) => break message,
-                Err(RecvTimeoutError::Disconnected) => return Err(self.gone(from)),
-                Err(RecvTimeoutError::Timeout) => self.watch.look(self.rank)?,
-            }
+        let message = self.next_message(call, Some(from))?;
+        self.numbers(call, message, read)
+    }
+
+    /// The same for whoever's message arrives first; says whose it was.
+    pub(super) fn receive_from_any(&mut self, call: Call, read: impl FnOnce(&[f32])) -> Result<usize> {
+        let message = self.next_message(call, None)?;
+        let from = message.from;
+        self.numbers(call, message, read).map(|()| from)
+    }
+
+    pub(super) fn receive_bytes(&mut self, call: Call, from: usize) -> Result<Vec<u8>> {
+        let message = self.next_message(call, Some(from))?;
+        match message.content {
+            Content::Bytes(bytes) => Ok(bytes),
+            Content::Numbers(_) => Err(self.differ(call, from, message.call)),
+        }
+    }
+
+    fn numbers(&mut self, call: Call, message: Message, read: impl FnOnce(&[f32])) -> Result<()> {
+        let Content::Numbers(values) = message.content else {
+            return Err(self.differ(call, message.from, message.call));
         };
-        self.watch.takes(from, self.rank);
-        if message.call != call {
-            return Err(Error::Worker(format!(
-                "worker {} called {call}, but worker {from} called {}; all workers must make the same calls in the \
-                 same order",
-                self.rank, message.call
-            )));
-        }
-        if let Some(arrives) = message.arrives {
-            wait_until(arrives, || self.watch.look(self.rank))?;
-        }
-        self.watch.works(self.rank);
-        read(&message.values);
+        read(&values);
         // As many as can be sent in one round; empty ones hold no memory.
-        if message.values.capacity() > 0 && self.spare.len() < self.world_size() {
-            self.spare.push(message.values);
+        if values.capacity() > 0 && self.spare.len() < self.world_size() {
+            self.spare.push(values);
         }
         Ok(())
     }
 
-    fn gone(&self, other: usize) -> Error {
+    /// Waits until a message that answers `call` has come and arrived.
+    fn next_message(&mut self, call: Call, from: Option<usize>) -> Result<Message> {
+        self.watch.waits(self.rank, from);
+        let message = loop {
+            if let Some(message) = self.take_aside(from) {
+                break message;
+            }
+            match self.inbox.recv_timeout(LOOK) {
+                Ok(message) => self.aside[message.from].push_back(message),
+                // The inbox can't be disconnected, because this worker, too, could send to it.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.watch.look(self.rank)?,
+            }
+        };
+        self.watch.takes(message.from, self.rank);
+        self.check(call, &message)?;
+        if let Some(arrives) = message.arrives {
+            wait_until(arrives, || self.watch.look(self.rank))?;
+        }
+        self.watch.works(self.rank);
+        Ok(message)
+    }
+
+    /// A message of this worker that is already here; of any worker, the one that arrives first.
+    fn take_aside(&mut self, from: Option<usize>) -> Option<Message> {
+        if let Some(from) = from {
+            return self.aside[from].pop_front();
+        }
+        while let Ok(message) = self.inbox.try_recv() {
+            self.aside[message.from].push_back(message);
+        }
+        let first = |rank: &usize| self.aside[*rank].front().map(|message| message.arrives);
+        let earliest = (0..self.world_size()).filter(|rank| first(rank).is_some()).min_by_key(|rank| first(rank))?;
+        self.aside[earliest].pop_front()
+    }
+
+    /// Refuses a message that belongs to another call.
+    fn check(&self, call: Call, message: &Message) -> Result<()> {
+        let Operation::Receive { .. } = call.operation else {
+            return if message.call == call { Ok(()) } else { Err(self.differ(call, message.from, message.call)) };
+        };
+        if message.call.operation != (Operation::Send { to: self.rank }) {
+            return Err(self.differ(call, message.from, message.call));
+        }
+        if message.call.elements != call.elements {
+            return Err(Error::Worker(format!(
+                "worker {} has room for {} numbers, but worker {} sent {}; both must name the same length",
+                self.rank, call.elements, message.from, message.call.elements
+            )));
+        }
+        Ok(())
+    }
+
+    fn differ(&self, call: Call, from: usize, other: Call) -> Error {
         Error::Worker(format!(
-            "worker {other} stopped while {} still needed it, so the run can't go on; it ended as {}",
-            self.watch.describe(self.rank),
-            self.watch.describe(other)
+            "worker {} called {call}, but worker {from} called {other}; all workers must make the same calls in the \
+             same order",
+            self.rank
         ))
     }
 }

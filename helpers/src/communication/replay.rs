@@ -3,13 +3,11 @@
 //! More workers than cores can't be timed: they would take turns on the cores and look slow for a reason that no
 //! cluster has. So the steps of one worker are measured alone on a core, and the replay computes what p
 //! such workers would take: each worker's clock is set to when its gradients are ready, then each message moves
-//! it on, exactly as the rounds of the [`Algorithm`] say. A message leaves when its sender has it, the sender's way
-//! out and the receiver's way in are free; it takes n / W seconds of both, and arrives alpha later.
+//! it on, exactly as the rounds of the [`Algorithm`] say, over the same shaped link as that of real threads.
 
+use super::port::Ways;
 use super::{Algorithm, Collective, Link, Round};
 use crate::error::Result;
-
-const ELEMENT_BYTES: f64 = size_of::<f32>() as f64;
 
 /// Workers, their link, and what they say to each other in one step.
 ///
@@ -27,14 +25,6 @@ pub struct Replay {
     link: Link,
     world_size: usize,
     rounds: Vec<Round>,
-}
-
-/// The virtual clocks of all workers.
-struct Clocks {
-    /// When each worker can go on, in seconds.
-    ready: Vec<f64>,
-    way_out_free: Vec<f64>,
-    way_in_free: Vec<f64>,
 }
 
 impl Replay {
@@ -81,38 +71,33 @@ impl Replay {
     /// worker begins its next step when it has finished the last one, so a slow worker holds up the others only
     /// through the messages. Workers that `compute` leaves out begin at once.
     pub fn step_seconds(&self, compute: &[Vec<f64>]) -> Vec<f64> {
-        let mut clocks = Clocks {
-            ready: vec![0.0; self.world_size],
-            way_out_free: vec![0.0; self.world_size],
-            way_in_free: vec![0.0; self.world_size],
-        };
+        // When each worker can go on, in seconds.
+        let mut ready = vec![0.0; self.world_size];
+        let mut ways = Ways::new(&self.link, self.world_size);
         let mut finished = 0.0;
         compute
             .iter()
             .map(|step| {
-                clocks.ready.iter_mut().zip(step).for_each(|(ready, seconds)| *ready += seconds);
+                ready.iter_mut().zip(step).for_each(|(ready, seconds)| *ready += seconds);
                 for round in &self.rounds {
-                    self.play(round, &mut clocks);
+                    play(round, &mut ready, &mut ways);
                 }
-                let before = std::mem::replace(&mut finished, clocks.ready.iter().copied().fold(0.0, f64::max));
+                let before = std::mem::replace(&mut finished, ready.iter().copied().fold(0.0, f64::max));
                 finished - before
             })
             .collect()
     }
+}
 
-    fn play(&self, round: &Round, clocks: &mut Clocks) {
-        // Who is ready first sends first.
-        let mut order: Vec<usize> = (0..round.len()).collect();
-        order.sort_by(|a, b| clocks.ready[round[*a].from].total_cmp(&clocks.ready[round[*b].from]));
-        let mut ready = clocks.ready.clone();
-        for transfer in order.into_iter().map(|index| &round[index]) {
-            let (from, to) = (transfer.from, transfer.to);
-            let lasts = transfer.elements.len() as f64 * ELEMENT_BYTES / self.link.bytes_per_second();
-            let departs = clocks.ready[from].max(clocks.way_out_free[from]).max(clocks.way_in_free[to]);
-            clocks.way_out_free[from] = departs + lasts;
-            clocks.way_in_free[to] = departs + lasts;
-            ready[to] = ready[to].max(departs + lasts + self.link.latency_seconds());
-        }
-        clocks.ready = ready;
+fn play(round: &Round, ready: &mut [f64], ways: &mut Ways) {
+    ways.forget(ready.iter().copied().fold(f64::INFINITY, f64::min));
+    // Who is ready first sends first.
+    let mut order: Vec<usize> = (0..round.len()).collect();
+    order.sort_by(|a, b| ready[round[*a].from].total_cmp(&ready[round[*b].from]));
+    let before = ready.to_vec();
+    for transfer in order.into_iter().map(|index| &round[index]) {
+        let bytes = transfer.elements.len() * size_of::<f32>();
+        let arrives = ways.book(before[transfer.from], transfer.from, transfer.to, bytes);
+        ready[transfer.to] = ready[transfer.to].max(arrives);
     }
 }

@@ -118,7 +118,7 @@ impl Team {
     /// Whatever `work` returns, and [`Error::Worker`] when it panics, a worker does not answer, or the workers' calls
     /// differ.
     pub fn run<T: Send>(&self, work: impl Fn(ThreadCommunicator) -> Result<T> + Sync) -> Result<Vec<T>> {
-        let ports = self.link.as_ref().map(|link| Arc::new(Ports::new(link.clone(), self.world_size)));
+        let ports = self.link.as_ref().map(|link| Arc::new(Ports::new(link, self.world_size)));
         let mut pools = Vec::with_capacity(self.world_size);
         for rank in 0..self.world_size {
             pools.push(machine::core_pool(rank)?);
@@ -152,7 +152,7 @@ impl Team {
         // Nothing that `work` leaves half-done is looked at after a panic: the run ends with an error.
         let end = catch_unwind(AssertUnwindSafe(|| while_allowed(allowed, || work(communicator))));
         match &end {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => watch.ends(rank),
             Ok(Err(error)) => watch.fails(rank, &error.to_string()),
             Err(payload) => watch.fails(rank, &format!("it panicked: {}", panic_text(&**payload))),
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::collective::Call;
+use super::collective::{Call, Operation};
 use super::endpoint::Endpoint;
 use super::port::wait_until;
 use super::{Action, Algorithm, Collective, Communicator, Round};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A worker thread's connection to the others of its [`Team`](super::Team).
 pub struct ThreadCommunicator {
@@ -30,16 +30,38 @@ impl ThreadCommunicator {
 
     fn carry_out(&mut self, collective: Collective, values: &mut [f32]) -> Result<()> {
         collective.validate(self.world_size())?;
+        let call = self.collective_call(collective, values.len());
+        self.make(call, |worker| worker.exchange(call, collective, values))
+    }
+
+    fn collective_call(&mut self, collective: Collective, elements: usize) -> Call {
         self.calls += 1;
-        let call = Call { number: self.calls, collective, elements: values.len() };
-        let done = self.dawdle().and_then(|()| self.exchange(call, values));
+        Call { number: self.calls, operation: Operation::Together(collective), elements }
+    }
+
+    /// Does what a call asks for, and keeps the others informed.
+    fn make<T>(&mut self, call: Call, exchange: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let noted = self.dawdle().and_then(|()| self.endpoint.watch().calls(self.rank(), call));
+        let done = noted.and_then(|()| exchange(self));
         // Noted here and not where the thread ends, because the program may go on after an error.
         match &done {
-            Ok(()) => self.endpoint.watch().works(self.rank()),
+            Ok(_) => self.endpoint.watch().works(self.rank()),
             Err(error) => self.endpoint.watch().fails(self.rank(), &error.to_string()),
         }
         self.last_call_ended = Instant::now();
         done
+    }
+
+    /// Refuses a partner that is not there.
+    fn check_partner(&self, other: usize, what: &str) -> Result<()> {
+        if other == self.rank() || other >= self.world_size() {
+            return Err(Error::invalid(format!(
+                "worker {} can't {what} worker {other}; use another worker's number, from 0 to {}",
+                self.rank(),
+                self.world_size() - 1
+            )));
+        }
+        Ok(())
     }
 
     /// Sleeps for as long as a slower worker would still compute.
@@ -53,13 +75,12 @@ impl ThreadCommunicator {
         wait_until(Instant::now() + longer, || self.endpoint.watch().look(self.rank()))
     }
 
-    fn exchange(&mut self, call: Call, values: &mut [f32]) -> Result<()> {
+    fn exchange(&mut self, call: Call, collective: Collective, values: &mut [f32]) -> Result<()> {
         let (rank, world_size) = (self.rank(), self.world_size());
-        self.endpoint.watch().calls(rank, call)?;
         let rounds = self
             .rounds
-            .entry((call.collective, call.elements))
-            .or_insert_with(|| call.collective.rounds(world_size, call.elements));
+            .entry((collective, call.elements))
+            .or_insert_with(|| collective.rounds(world_size, call.elements));
         for round in rounds.iter() {
             for transfer in round.iter().filter(|transfer| transfer.from == rank) {
                 self.endpoint.send(call, transfer.to, &values[transfer.elements.clone()])?;
@@ -105,5 +126,50 @@ impl Communicator for ThreadCommunicator {
 
     fn barrier(&mut self) -> Result<()> {
         self.carry_out(Collective::Barrier, &mut [])
+    }
+
+    fn all_to_all_bytes(&mut self, messages: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        let (rank, world_size) = (self.rank(), self.world_size());
+        if messages.len() != world_size {
+            return Err(Error::invalid(format!(
+                "{} messages were given for {world_size} workers; give one for each, in order of ranks",
+                messages.len()
+            )));
+        }
+        let call = self.collective_call(Collective::AllToAll, 0);
+        self.make(call, |worker| {
+            let mut messages = messages;
+            let others = |ahead: usize| (rank + ahead) % world_size;
+            for to in (1..world_size).map(others) {
+                worker.endpoint.send_bytes(call, to, std::mem::take(&mut messages[to]))?;
+            }
+            for from in (1..world_size).rev().map(others) {
+                messages[from] = worker.endpoint.receive_bytes(call, from)?;
+            }
+            Ok(messages)
+        })
+    }
+
+    fn send(&mut self, to: usize, values: &[f32]) -> Result<()> {
+        self.check_partner(to, "send to")?;
+        let call = Call { number: self.calls, operation: Operation::Send { to }, elements: values.len() };
+        self.make(call, |worker| worker.endpoint.send(call, to, values))
+    }
+
+    fn receive(&mut self, from: usize, values: &mut [f32]) -> Result<()> {
+        self.check_partner(from, "receive from")?;
+        let operation = Operation::Receive { from: Some(from) };
+        let call = Call { number: self.calls, operation, elements: values.len() };
+        self.make(call, |worker| worker.endpoint.receive(call, from, |received| values.copy_from_slice(received)))
+    }
+
+    fn receive_from_any(&mut self, values: &mut [f32]) -> Result<usize> {
+        let operation = Operation::Receive { from: None };
+        let call = Call { number: self.calls, operation, elements: values.len() };
+        self.make(call, |worker| worker.endpoint.receive_from_any(call, |received| values.copy_from_slice(received)))
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.endpoint.bytes_sent()
     }
 }

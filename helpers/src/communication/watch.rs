@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::collective::Call;
+use super::collective::{Call, Operation};
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 
@@ -34,6 +34,8 @@ struct State {
 struct Worker {
     doing: Doing,
     last_call: Option<Call>,
+    /// The last one of those that all workers make.
+    last_collective: Option<Call>,
     last_sign: Instant,
 }
 
@@ -41,15 +43,18 @@ struct Worker {
 enum Doing {
     /// Runs the program's own code, or is about to send.
     Working,
-    /// Waits for the next message of this worker, since then.
-    Waiting(usize, Instant),
+    /// Waits for the next message of this worker, or of any, since then.
+    Waiting(Option<usize>, Instant),
     /// Has its message, which is still on its way over a slow link.
     Arriving,
+    /// Has returned from its work.
+    Ended,
 }
 
 impl Watch {
     pub(super) fn new(world_size: usize, patience: Duration) -> Self {
-        let worker = || Worker { doing: Doing::Working, last_call: None, last_sign: Instant::now() };
+        let worker =
+            || Worker { doing: Doing::Working, last_call: None, last_collective: None, last_sign: Instant::now() };
         let state = State {
             workers: (0..world_size).map(|_| worker()).collect(),
             under_way: vec![0; world_size * world_size],
@@ -63,6 +68,9 @@ impl Watch {
         self.check(rank)?;
         let mut state = self.state();
         state.workers[rank].last_call = Some(call);
+        if let Operation::Together(_) = call.operation {
+            state.workers[rank].last_collective = Some(call);
+        }
         state.sign(rank, Doing::Working);
         Ok(())
     }
@@ -75,8 +83,8 @@ impl Watch {
         state.sign(from, Doing::Working);
     }
 
-    /// A worker has nothing to do before the next message of `from`.
-    pub(super) fn waits(&self, rank: usize, from: usize) {
+    /// A worker has nothing to do before the next message of `from`, or of anybody.
+    pub(super) fn waits(&self, rank: usize, from: Option<usize>) {
         self.state().sign(rank, Doing::Waiting(from, Instant::now()));
     }
 
@@ -91,6 +99,11 @@ impl Watch {
     /// The message has arrived, or the call is over.
     pub(super) fn works(&self, rank: usize) {
         self.state().sign(rank, Doing::Working);
+    }
+
+    /// A worker has returned, and makes no further call.
+    pub(super) fn ends(&self, rank: usize) {
+        self.state().sign(rank, Doing::Ended);
     }
 
     /// Notes why a worker failed. The first one counts: those after it mostly fail because of it.
@@ -126,23 +139,37 @@ impl Watch {
         self.state().look(rank, self.patience)
     }
 
-    /// What this worker does, for the text of an error: "worker 1 in barrier (its call 3)".
-    pub(super) fn describe(&self, rank: usize) -> String {
-        self.state().describe(rank)
+    /// The error of a worker that needs one which has ended.
+    pub(super) fn gone(&self, rank: usize, other: usize) -> Error {
+        self.state().gone(rank, other)
     }
 
-    /// Refuses an end at which the workers have not all made the same calls: a broadcast that nobody waited for
-    /// stays unnoticed until then.
+    /// Refuses an end at which the workers have not all made the same collective calls, or a message was never
+    /// received: a broadcast that nobody waited for stays unnoticed until then.
     pub(super) fn compare_last_calls(&self) -> Result<()> {
         let state = self.state();
-        let Some(other) = (1..state.workers.len()).find(|rank| state.last_call(*rank) != state.last_call(0)) else {
-            return Ok(());
-        };
-        Err(Error::Worker(format!(
-            "the workers returned after different calls: {}, {}; all workers must make the same calls in the same order",
-            state.describe(0),
-            state.describe(other)
-        )))
+        let last = |rank: usize| state.workers[rank].last_collective;
+        if let Some(other) = (1..state.workers.len()).find(|rank| last(*rank) != last(0)) {
+            let describe = |rank: usize| match last(rank) {
+                Some(call) => format!("worker {rank} in {call}"),
+                None => format!("worker {rank} before its first call"),
+            };
+            return Err(Error::Worker(format!(
+                "the workers returned after different calls: {}, {}; all workers must make the same calls in the \
+                 same order",
+                describe(0),
+                describe(other)
+            )));
+        }
+        if let Some(index) = state.under_way.iter().position(|messages| *messages > 0) {
+            let (from, to) = (index / state.workers.len(), index % state.workers.len());
+            return Err(Error::Worker(format!(
+                "the workers returned, and worker {to} never received what worker {from} sent to it ({} messages); \
+                 each send needs its receive",
+                state.under_way[index]
+            )));
+        }
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -168,14 +195,30 @@ impl State {
         }
     }
 
+    fn gone(&self, rank: usize, other: usize) -> Error {
+        Error::Worker(format!(
+            "worker {other} stopped while {} still needed it, so the run can't go on; it ended as {}",
+            self.describe(rank),
+            self.describe(other)
+        ))
+    }
+
+    fn is_under_way(&self, from: usize, to: usize) -> bool {
+        self.under_way[from * self.workers.len() + to] > 0
+    }
+
     /// Follows who waits for whom, from `rank` to one that does not wait, or around a circle.
     ///
     /// A circle whose messages have all been taken is certain to last: each of its workers sends nothing before it
     /// gets something, and all that was noted is noted under this lock.
     fn look(&self, rank: usize, patience: Duration) -> Result<()> {
-        let Doing::Waiting(_, since) = self.workers[rank].doing else { return Ok(()) };
+        let since = match self.workers[rank].doing {
+            Doing::Waiting(Some(_), since) => since,
+            Doing::Waiting(None, since) => return self.look_for_any(rank, since, patience),
+            _ => return Ok(()),
+        };
         let (mut last, mut way) = (rank, Vec::new());
-        while let Doing::Waiting(from, _) = self.workers[last].doing {
+        while let Doing::Waiting(Some(from), _) = self.workers[last].doing {
             if way.contains(&last) {
                 let waits: Vec<String> = way.iter().map(|rank| self.describe(*rank)).collect();
                 return Err(Error::Worker(format!(
@@ -185,24 +228,52 @@ impl State {
                 )));
             }
             way.push(last);
-            if self.under_way[from * self.workers.len() + last] > 0 {
+            if self.is_under_way(from, last) {
                 return Ok(());
             }
             last = from;
         }
         let worker = &self.workers[last];
+        if worker.doing == Doing::Ended {
+            return Err(self.gone(*way.last().unwrap_or(&rank), last));
+        }
         // Until somebody waits, nobody is held up: others that compute as long are no reason to complain.
         if worker.doing == Doing::Arriving || worker.last_sign.max(since).elapsed() < patience {
             return Ok(());
         }
-        let silent = match worker.last_call {
+        Err(self.silent(rank, last, patience))
+    }
+
+    /// The same for a worker that any message would help.
+    fn look_for_any(&self, rank: usize, since: Instant, patience: Duration) -> Result<()> {
+        let others = || (0..self.workers.len()).filter(|other| *other != rank);
+        if others().any(|other| self.is_under_way(other, rank)) {
+            return Ok(());
+        }
+        let Some(last) = others().filter(|other| self.workers[*other].doing != Doing::Ended).max_by_key(|other| {
+            // The one that showed a sign of life last.
+            self.workers[*other].last_sign
+        }) else {
+            return match others().next() {
+                Some(other) => Err(self.gone(rank, other)),
+                None => Err(Error::invalid("a lone worker can't receive from others; use at least 2 workers")),
+            };
+        };
+        if self.workers[last].last_sign.max(since).elapsed() < patience {
+            return Ok(());
+        }
+        Err(self.silent(rank, last, patience))
+    }
+
+    fn silent(&self, rank: usize, last: usize, patience: Duration) -> Error {
+        let silent = match self.workers[last].last_call {
             Some(call) => format!("made no call since {call}"),
             None => "has made no call yet".to_string(),
         };
-        Err(Error::Worker(format!(
+        Error::Worker(format!(
             "{} waited {patience:.0?} for worker {last}, which {silent}. All workers must make the same calls in the \
              same order; if it only computes for so long, allow that with Team::patience",
             self.describe(rank)
-        )))
+        ))
     }
 }

@@ -22,7 +22,7 @@ fn one_way(link: &Link, elements: usize) -> f64 {
 }
 
 /// The shortest of many runs, because a busy machine only ever adds time; ends early with one that is short enough.
-fn quickest(short_enough: f64, mut run: impl FnMut() -> f64) -> f64 {
+pub(super) fn quickest(short_enough: f64, mut run: impl FnMut() -> f64) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..25 {
         best = run().min(best);

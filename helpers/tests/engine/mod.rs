@@ -10,6 +10,7 @@ mod fresh_process;
 mod gradients_agree;
 mod learning;
 mod link;
+mod messages;
 mod mistakes;
 mod optimiser;
 mod own_file;
