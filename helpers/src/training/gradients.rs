@@ -23,14 +23,39 @@ impl Gradients {
         if !network.device().is_cpu() {
             return Self::by_differentiation(network, batch);
         }
+        Self::collected(network, |ready| pass::loss_and_gradients(network, batch, &mut None, ready))
+    }
+
+    /// The gradients that `work` hands over one by one, and what else it gives.
+    pub(crate) fn collected<T>(
+        network: &Network,
+        work: impl FnOnce(&mut pass::Ready) -> Result<T>,
+    ) -> Result<(T, Self)> {
         let mut tensors = vec![None; network.variables().len()];
-        let loss = pass::loss_and_gradients(network, batch, &mut |index, values| {
+        let result = work(&mut |index, values| {
             let shape = network.variables()[index].1.shape();
             tensors[index] = Some(Tensor::from_vec(values, shape, network.device())?);
             Ok(())
         })?;
-        let names = network.variables().iter().map(|(name, _)| name.clone()).collect();
-        Ok((loss, Self { names, tensors: tensors.into_iter().flatten().collect() }))
+        let names: Vec<_> = network.variables().iter().map(|(name, _)| name.clone()).collect();
+        let tensors: Vec<_> = tensors.into_iter().flatten().collect();
+        if tensors.len() < names.len() {
+            return Err(Error::invalid(format!("{} variables have no gradient", names.len() - tensors.len())));
+        }
+        Ok((result, Self { names, tensors }))
+    }
+
+    /// The pass forward and back that hands over each variable's gradient, with the variable's number, as soon as it
+    /// is there: on the CPU while the pass goes on, elsewhere all at the end, the last layer's first.
+    pub(crate) fn handed_over(network: &Network, batch: &Batch, ready: &mut pass::Ready) -> Result<f64> {
+        if network.device().is_cpu() {
+            return pass::loss_and_gradients(network, batch, &mut None, ready);
+        }
+        let (loss, gradients) = Self::by_differentiation(network, batch)?;
+        for (index, tensor) in gradients.tensors.iter().enumerate().rev() {
+            ready(index, tensor.flatten_all()?.to_vec1::<f32>()?)?;
+        }
+        Ok(loss)
     }
 
     /// The same by candle's automatic differentiation, on any device.

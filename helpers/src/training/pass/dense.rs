@@ -6,6 +6,7 @@
 
 use super::matrix::{Before, Matrix, multiply};
 use super::{Parameters, Ready};
+use crate::communication::Communicator;
 use crate::error::Result;
 
 /// The weights and biases of one layer, and their numbers among the variables.
@@ -25,7 +26,7 @@ impl<'a> Dense<'a> {
         self.bias.1.len()
     }
 
-    fn inputs(&self) -> usize {
+    pub(super) fn inputs(&self) -> usize {
         self.weight.1.len() / self.outputs()
     }
 
@@ -42,10 +43,23 @@ impl<'a> Dense<'a> {
 
     /// Adds x W + b to what is there.
     pub(super) fn forward_onto(&self, input: &[f32], output: &mut [f32]) {
+        self.add_bias(output);
+        self.product(input, output);
+    }
+
+    /// x W + b, where each worker has some rows of W and the same columns of x, and all of b.
+    pub(super) fn forward_together(&self, input: &[f32], workers: &mut dyn Communicator) -> Result<Vec<f32>> {
+        let mut output = vec![0.0; input.len() / self.inputs() * self.outputs()];
+        self.product(input, &mut output);
+        workers.all_reduce_sum(&mut output)?;
+        self.add_bias(&mut output);
+        Ok(output)
+    }
+
+    fn add_bias(&self, output: &mut [f32]) {
         for row in output.chunks_exact_mut(self.outputs()) {
             row.iter_mut().zip(self.bias.1).for_each(|(sum, bias)| *sum += bias);
         }
-        self.product(input, output);
     }
 
     fn product(&self, input: &[f32], output: &mut [f32]) {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// Replaces `scores` (n, classes) by their gradient, (softmax(scores) - one-hot(label)) / n, and returns the loss.
-pub(super) fn cross_entropy(scores: &mut [f32], labels: &[u32], classes: usize) -> Result<f64> {
+pub(crate) fn cross_entropy(scores: &mut [f32], labels: &[u32], classes: usize) -> Result<f64> {
     if scores.len() != labels.len() * classes {
         return Err(Error::invalid(format!(
             "the batch has {} labels for {} predictions of {classes} classes; give each prediction a label",

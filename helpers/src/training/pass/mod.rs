@@ -7,45 +7,92 @@
 //!
 //! - `matrix`: products of matrices
 //! - `dense`, `convolution`, `norm`, `attention`, `loss`: forward and back of one layer, on plain numbers
+//! - `chain`: blocks of such layers, which workers can share
 //! - `mlp`, `convnet`, `transformer`: the models made of them
 
 mod attention;
+pub(crate) mod chain;
 mod convnet;
 mod convolution;
 mod dense;
-mod loss;
-mod matrix;
+pub(crate) mod loss;
+pub(crate) mod matrix;
 mod mlp;
 mod norm;
 mod transformer;
 
-use std::ops::Deref;
+use std::borrow::Cow;
+use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, Storage, Tensor};
 
+use chain::Together;
+
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::model::{Model, Network};
+use crate::model::{Architecture, Model, Network};
 
 /// Computes the mean loss, and hands over each variable's gradient, with its number, as soon as it is there.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] when the batch does not fit the model, and what `ready` returns.
-pub(super) fn loss_and_gradients(network: &Network, batch: &Batch, ready: &mut Ready) -> Result<f64> {
+pub(crate) fn loss_and_gradients(
+    network: &Network,
+    batch: &Batch,
+    together: &mut Together,
+    ready: &mut Ready,
+) -> Result<f64> {
     let parameters = Parameters::of(network)?;
-    let (features, labels) = (Numbers::of(&batch.features)?, batch.labels.flatten_all()?.to_vec1::<u32>()?);
-    let pass = Pass { parameters: &parameters, features: features.values()?, labels: &labels };
-    match network.model() {
-        Model::Mlp(model) => mlp::pass(&model, &pass, ready),
-        Model::Convnet(model) => convnet::pass(&model, &pass, ready),
-        Model::Transformer(model) => transformer::pass(&model, &pass, ready),
+    let (features, labels) = (Numbers::of(&batch.features)?, labels(batch)?);
+    let features = features.values()?;
+    if let Model::Convnet(model) = network.model() {
+        return convnet::pass(&model, &Pass { parameters: &parameters, features, labels: &labels }, ready);
+    }
+    let model = network.model();
+    let blocks = blocks(&model, &parameters, 0..block_count(&model)?)?;
+    let (mut scores, way_back) = chain::forward(&blocks, Cow::Borrowed(features), together)?;
+    let loss = loss::cross_entropy(&mut scores, &labels, model.classes())?;
+    way_back.back(scores, together, ready)?;
+    Ok(loss)
+}
+
+/// Numbers of the batch's labels.
+pub(crate) fn labels(batch: &Batch) -> Result<Vec<u32>> {
+    Ok(batch.labels.flatten_all()?.to_vec1::<u32>()?)
+}
+
+/// The parts of a model that workers can have some of each.
+///
+/// # Errors
+/// [`Error::InvalidInput`] for a convnet.
+pub(crate) fn block_count(model: &Model) -> Result<usize> {
+    match model {
+        Model::Mlp(_) => Ok(mlp::BLOCKS),
+        Model::Transformer(model) => Ok(transformer::block_count(model)),
+        Model::Convnet(_) => Err(Error::invalid(
+            "a Convnet can't be cut into parts; use an Mlp or a Transformer, or give each worker the whole model with \
+             its own rows",
+        )),
+    }
+}
+
+/// Some of the parts of a model, with the variables of a network that has at least theirs.
+pub(crate) fn blocks<'a>(
+    model: &Model,
+    parameters: &'a Parameters,
+    which: Range<usize>,
+) -> Result<Vec<Box<dyn chain::Block + 'a>>> {
+    match model {
+        Model::Mlp(_) => mlp::blocks(parameters, which),
+        Model::Transformer(model) => transformer::blocks(model, parameters, which),
+        Model::Convnet(_) => block_count(model).map(|_| Vec::new()),
     }
 }
 
 /// Takes the number of a variable, in the order of their names, and its gradient.
-pub(super) type Ready<'a> = dyn FnMut(usize, Vec<f32>) -> Result<()> + 'a;
+pub(crate) type Ready<'a> = dyn FnMut(usize, Vec<f32>) -> Result<()> + 'a;
 
-/// What all models' passes begin with.
+/// What a pass that is not made of blocks begins with.
 struct Pass<'a> {
     parameters: &'a Parameters<'a>,
     /// Shape (rows, columns).
@@ -55,7 +102,7 @@ struct Pass<'a> {
 }
 
 /// The numbers of a tensor that lies in main memory, one after the other.
-struct Numbers<'a> {
+pub(crate) struct Numbers<'a> {
     /// Candle's lock, which is held as long as this is there.
     storage: Box<dyn Deref<Target = Storage> + 'a>,
     start: usize,
@@ -63,7 +110,7 @@ struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    fn of(tensor: &'a Tensor) -> Result<Self> {
+    pub(crate) fn of(tensor: &'a Tensor) -> Result<Self> {
         let (storage, layout) = tensor.storage_and_layout();
         let (start, end) = layout
             .contiguous_offsets()
@@ -71,7 +118,7 @@ impl<'a> Numbers<'a> {
         Ok(Self { storage: Box::new(storage), start, end })
     }
 
-    fn values(&self) -> Result<&[f32]> {
+    pub(crate) fn values(&self) -> Result<&[f32]> {
         match &**self.storage {
             Storage::Cpu(CpuStorage::F32(values)) => Ok(&values[self.start..self.end]),
             _ => Err(Error::invalid("a pass on the CPU needs 32-bit floats in main memory")),
@@ -80,13 +127,13 @@ impl<'a> Numbers<'a> {
 }
 
 /// The variables of a network, found by their names.
-struct Parameters<'a> {
+pub(crate) struct Parameters<'a> {
     names: Vec<&'a str>,
     numbers: Vec<Numbers<'a>>,
 }
 
 impl<'a> Parameters<'a> {
-    fn of(network: &'a Network) -> Result<Self> {
+    pub(crate) fn of(network: &'a Network) -> Result<Self> {
         let names = network.variables().iter().map(|(name, _)| name.as_str()).collect();
         let numbers = network.variables().iter().map(|(_, variable)| Numbers::of(variable)).collect::<Result<_>>()?;
         Ok(Self { names, numbers })

@@ -1,15 +1,121 @@
-//! The pass of a [`Transformer`].
+//! The blocks of a [`Transformer`]: the embeddings, each layer, and the scores.
+//!
+//! When workers run a layer together, each has some of its heads and of its hidden units: two all-reduces on the way
+//! forward, after the attention and after the dense part, and two on the way back, before them.
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use super::attention::Attention;
+use super::chain::{Back, Block, Together, sum_over};
 use super::dense::{Dense, column_sums, relu, relu_back};
-use super::loss::cross_entropy;
 use super::norm::{Norm, Normal};
-use super::{Parameters, Pass, Ready};
+use super::{Parameters, Ready};
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Transformer};
 
+pub(super) fn blocks<'a>(
+    model: &Transformer,
+    parameters: &'a Parameters,
+    which: Range<usize>,
+) -> Result<Vec<Box<dyn Block + 'a>>> {
+    which
+        .map(|index| -> Result<Box<dyn Block>> {
+            Ok(match index {
+                0 => Box::new(Embedding::of(model, parameters)?),
+                layer if layer <= model.depth() => Box::new(Layer::of(model, parameters, layer - 1)?),
+                _ => Box::new(Scores { norm: Norm::of(parameters, "norm")?, dense: Dense::of(parameters, "scores")? }),
+            })
+        })
+        .collect()
+}
+
+/// How many blocks a transformer has.
+pub(crate) fn block_count(model: &Transformer) -> usize {
+    model.depth() + 2
+}
+
+/// Token embedding plus position embedding.
+struct Embedding<'a> {
+    model: Transformer,
+    tokens: (usize, &'a [f32]),
+    positions: (usize, &'a [f32]),
+}
+
+struct EmbeddingBack<'s> {
+    embedding: &'s Embedding<'s>,
+    tokens: Vec<usize>,
+}
+
+impl<'a> Embedding<'a> {
+    fn of(model: &Transformer, parameters: &'a Parameters) -> Result<Self> {
+        let tokens = parameters.get("embedding.token")?;
+        Ok(Self { model: *model, tokens, positions: parameters.get("embedding.position")? })
+    }
+}
+
+impl Block for Embedding<'_> {
+    fn forward<'s>(&'s self, input: Cow<'s, [f32]>, _: &mut Together) -> Result<(Vec<f32>, Box<dyn Back + 's>)> {
+        let width = self.model.width();
+        let tokens = tokens(&self.model, &input)?;
+        let mut sum = Vec::with_capacity(tokens.len() * width);
+        for (token, position) in tokens.iter().zip(self.positions.1.chunks_exact(width).cycle()) {
+            let token = &self.tokens.1[token * width..(token + 1) * width];
+            sum.extend(token.iter().zip(position).map(|(token, position)| token + position));
+        }
+        Ok((sum, Box::new(EmbeddingBack { embedding: self, tokens })))
+    }
+}
+
+impl Back for EmbeddingBack<'_> {
+    fn back(self: Box<Self>, of_sum: Vec<f32>, _: &mut Together, ready: &mut Ready) -> Result<Vec<f32>> {
+        let Embedding { model, tokens: (index, values), positions } = self.embedding;
+        let width = model.width();
+        let mut of_tokens = vec![0.0_f32; values.len()];
+        for (token, row) in self.tokens.iter().zip(of_sum.chunks_exact(width)) {
+            let sums = of_tokens[token * width..(token + 1) * width].iter_mut();
+            sums.zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        ready(*index, of_tokens)?;
+        ready(positions.0, column_sums(&of_sum, model.columns() * width))?;
+        Ok(Vec::new())
+    }
+}
+
+/// The last norm, and the product that gives a score for each token of the vocabulary.
+struct Scores<'a> {
+    norm: Norm<'a>,
+    dense: Dense<'a>,
+}
+
+struct ScoresBack<'s> {
+    scores: &'s Scores<'s>,
+    normal: Normal,
+    normal_output: Vec<f32>,
+}
+
+impl Block for Scores<'_> {
+    fn forward<'s>(&'s self, input: Cow<'s, [f32]>, _: &mut Together) -> Result<(Vec<f32>, Box<dyn Back + 's>)> {
+        let normal = self.norm.normal(&input);
+        let normal_output = self.norm.output(&normal);
+        let output = self.dense.forward(&normal_output);
+        Ok((output, Box::new(ScoresBack { scores: self, normal, normal_output })))
+    }
+}
+
+impl Back for ScoresBack<'_> {
+    fn back(self: Box<Self>, of_scores: Vec<f32>, _: &mut Together, ready: &mut Ready) -> Result<Vec<f32>> {
+        let Scores { norm, dense } = self.scores;
+        dense.gradients(&self.normal_output, &of_scores, ready)?;
+        let mut of_sum = vec![0.0; self.normal_output.len()];
+        norm.back(&self.normal, dense.back(&of_scores), &mut of_sum, ready)?;
+        Ok(of_sum)
+    }
+}
+
 /// The variables of one layer.
 struct Layer<'a> {
+    shape: Attention,
     attention_norm: Norm<'a>,
     attention_in: Dense<'a>,
     attention_out: Dense<'a>,
@@ -19,7 +125,8 @@ struct Layer<'a> {
 }
 
 /// What a layer's way back needs of its way forward.
-struct Kept {
+struct LayerBack<'s> {
+    layer: &'s Layer<'s>,
     attention_normal: Normal,
     /// Q, K and V side by side.
     inputs: Vec<f32>,
@@ -30,70 +137,73 @@ struct Kept {
 }
 
 impl<'a> Layer<'a> {
-    fn of(parameters: &'a Parameters, layer: usize) -> Result<Self> {
+    fn of(model: &Transformer, parameters: &'a Parameters, layer: usize) -> Result<Self> {
         let name = Transformer::layer_name(layer);
         let dense = |part: &str| Dense::of(parameters, &format!("{name}.{part}"));
         let norm = |part: &str| Norm::of(parameters, &format!("{name}.{part}"));
+        let attention_out = dense("attention.out")?;
+        // All of the model's heads, or this worker's share of them.
+        let width = attention_out.inputs();
+        let heads = model.heads() * width / model.width();
         Ok(Self {
+            shape: Attention { context: model.columns(), heads, width },
             attention_norm: norm("attention.norm")?,
             attention_in: dense("attention.in")?,
-            attention_out: dense("attention.out")?,
+            attention_out,
             dense_norm: norm("dense.norm")?,
             dense_in: dense("dense.in")?,
             dense_out: dense("dense.out")?,
         })
     }
+}
 
-    /// Adds both blocks to `sum` (sequences x context, width).
-    fn forward(&self, shape: &Attention, sum: &mut [f32]) -> Kept {
-        let attention_normal = self.attention_norm.normal(sum);
+/// Adds the layer's product with `input` to `sum`.
+fn add(dense: &Dense, input: &[f32], sum: &mut [f32], together: &mut Together) -> Result<()> {
+    match together {
+        None => dense.forward_onto(input, sum),
+        Some(workers) => {
+            let output = dense.forward_together(input, *workers)?;
+            sum.iter_mut().zip(output).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    Ok(())
+}
+
+impl Block for Layer<'_> {
+    fn forward<'s>(&'s self, input: Cow<'s, [f32]>, together: &mut Together) -> Result<(Vec<f32>, Box<dyn Back + 's>)> {
+        let mut sum = input.into_owned();
+        let attention_normal = self.attention_norm.normal(&sum);
         let inputs = self.attention_in.forward(&self.attention_norm.output(&attention_normal));
-        let (shares, mixed) = shape.forward(&inputs);
-        self.attention_out.forward_onto(&mixed, sum);
-        let dense_normal = self.dense_norm.normal(sum);
+        let (shares, mixed) = self.shape.forward(&inputs);
+        add(&self.attention_out, &mixed, &mut sum, together)?;
+        let dense_normal = self.dense_norm.normal(&sum);
         let mut hidden = self.dense_in.forward(&self.dense_norm.output(&dense_normal));
         relu(&mut hidden);
-        self.dense_out.forward_onto(&hidden, sum);
-        Kept { attention_normal, inputs, shares, mixed, dense_normal, hidden }
-    }
-
-    /// From the gradient of the sum behind this layer to that before it.
-    fn back(&self, shape: &Attention, kept: &Kept, of_sum: &mut [f32], ready: &mut Ready) -> Result<()> {
-        self.dense_out.gradients(&kept.hidden, of_sum, ready)?;
-        let mut of_hidden = self.dense_out.back(of_sum);
-        relu_back(&mut of_hidden, &kept.hidden);
-        self.dense_in.gradients(&self.dense_norm.output(&kept.dense_normal), &of_hidden, ready)?;
-        self.dense_norm.back(&kept.dense_normal, self.dense_in.back(&of_hidden), of_sum, ready)?;
-
-        self.attention_out.gradients(&kept.mixed, of_sum, ready)?;
-        let of_inputs = shape.back(&kept.inputs, &kept.shares, &self.attention_out.back(of_sum));
-        self.attention_in.gradients(&self.attention_norm.output(&kept.attention_normal), &of_inputs, ready)?;
-        self.attention_norm.back(&kept.attention_normal, self.attention_in.back(&of_inputs), of_sum, ready)
+        add(&self.dense_out, &hidden, &mut sum, together)?;
+        Ok((sum, Box::new(LayerBack { layer: self, attention_normal, inputs, shares, mixed, dense_normal, hidden })))
     }
 }
 
-pub(super) fn pass(model: &Transformer, pass: &Pass, ready: &mut Ready) -> Result<f64> {
-    let shape = Attention { context: model.columns(), heads: model.heads(), width: model.width() };
-    let layers = (0..model.depth()).map(|layer| Layer::of(pass.parameters, layer)).collect::<Result<Vec<_>>>()?;
-    let (norm, scores) = (Norm::of(pass.parameters, "norm")?, Dense::of(pass.parameters, "scores")?);
-    let tokens = tokens(model, pass.features)?;
+impl Back for LayerBack<'_> {
+    /// From the gradient of the sum behind this layer to that before it.
+    fn back(self: Box<Self>, mut of_sum: Vec<f32>, together: &mut Together, ready: &mut Ready) -> Result<Vec<f32>> {
+        let Layer { shape, attention_norm, attention_in, attention_out, dense_norm, dense_in, dense_out } = self.layer;
+        dense_out.gradients(&self.hidden, &of_sum, ready)?;
+        let mut of_hidden = dense_out.back(&of_sum);
+        relu_back(&mut of_hidden, &self.hidden);
+        dense_in.gradients(&dense_norm.output(&self.dense_normal), &of_hidden, ready)?;
+        let mut of_normal = dense_in.back(&of_hidden);
+        sum_over(together, &mut of_normal)?;
+        dense_norm.back(&self.dense_normal, of_normal, &mut of_sum, ready)?;
 
-    let mut sum = embed(model, pass.parameters, &tokens)?;
-    let kept: Vec<Kept> = layers.iter().map(|layer| layer.forward(&shape, &mut sum)).collect();
-    let normal = norm.normal(&sum);
-    let normal_output = norm.output(&normal);
-    let mut of_scores = scores.forward(&normal_output);
-    let loss = cross_entropy(&mut of_scores, pass.labels, model.classes())?;
-
-    scores.gradients(&normal_output, &of_scores, ready)?;
-    let mut of_sum = sum;
-    of_sum.fill(0.0);
-    norm.back(&normal, scores.back(&of_scores), &mut of_sum, ready)?;
-    for (layer, kept) in layers.iter().zip(&kept).rev() {
-        layer.back(&shape, kept, &mut of_sum, ready)?;
+        attention_out.gradients(&self.mixed, &of_sum, ready)?;
+        let of_inputs = shape.back(&self.inputs, &self.shares, &attention_out.back(&of_sum));
+        attention_in.gradients(&attention_norm.output(&self.attention_normal), &of_inputs, ready)?;
+        let mut of_normal = attention_in.back(&of_inputs);
+        sum_over(together, &mut of_normal)?;
+        attention_norm.back(&self.attention_normal, of_normal, &mut of_sum, ready)?;
+        Ok(of_sum)
     }
-    embed_back(model, pass.parameters, &tokens, &of_sum, ready)?;
-    Ok(loss)
 }
 
 /// The rows as token numbers.
@@ -105,35 +215,4 @@ fn tokens(model: &Transformer, rows: &[f32]) -> Result<Vec<usize>> {
         )));
     }
     Ok(rows.iter().map(|token| *token as usize).collect())
-}
-
-/// Token embedding plus position embedding.
-fn embed(model: &Transformer, parameters: &Parameters, tokens: &[usize]) -> Result<Vec<f32>> {
-    let width = model.width();
-    let (_, of_tokens) = parameters.get("embedding.token")?;
-    let (_, of_positions) = parameters.get("embedding.position")?;
-    let mut sum = Vec::with_capacity(tokens.len() * width);
-    for (token, position) in tokens.iter().zip(of_positions.chunks_exact(width).cycle()) {
-        let token = &of_tokens[token * width..(token + 1) * width];
-        sum.extend(token.iter().zip(position).map(|(token, position)| token + position));
-    }
-    Ok(sum)
-}
-
-fn embed_back(
-    model: &Transformer,
-    parameters: &Parameters,
-    tokens: &[usize],
-    of_sum: &[f32],
-    ready: &mut Ready,
-) -> Result<()> {
-    let width = model.width();
-    let (index, values) = parameters.get("embedding.token")?;
-    let mut of_tokens = vec![0.0_f32; values.len()];
-    for (token, row) in tokens.iter().zip(of_sum.chunks_exact(width)) {
-        let sums = of_tokens[token * width..(token + 1) * width].iter_mut();
-        sums.zip(row).for_each(|(sum, value)| *sum += value);
-    }
-    ready(index, of_tokens)?;
-    ready(parameters.get("embedding.position")?.0, column_sums(of_sum, model.columns() * width))
 }
