@@ -5,6 +5,7 @@
 //! - [`judgement`]: a prediction before the run, the verdict and the exercises' checks after it
 //! - [`data`], [`model`], [`training`]: what is learned, by which network, and how
 //! - [`communication`]: how workers talk: all-reduce algorithms, links, threads, the replay
+//! - [`sharing`]: training by several workers, in every way there is
 //! - [`experiment`]: what a lesson varies and measures, and its results
 //! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
 //! - [`figure`], [`display`], [`published`]: how results are shown, and numbers from papers beside them
@@ -29,6 +30,7 @@ pub mod model;
 pub mod prelude;
 mod process;
 pub mod published;
+pub mod sharing;
 pub mod training;
 
 pub use error::{Error, Result};

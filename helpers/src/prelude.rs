@@ -21,4 +21,5 @@ pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
+pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

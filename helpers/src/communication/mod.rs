@@ -26,5 +26,6 @@ pub use communicator::Communicator;
 pub use link::Link;
 pub use replay::Replay;
 pub use synchronisation::Synchronisation;
+pub(crate) use synchronisation::buckets;
 pub use team::Team;
 pub use thread::ThreadCommunicator;

@@ -23,6 +23,14 @@ pub enum Synchronisation {
         /// Size of a bucket, in bytes.
         bytes: usize,
     },
+    /// Whole variables in buckets of at least this many bytes (the last one may be smaller), the last layer's first.
+    /// Each bucket's all-reduce begins as soon as its gradients are there, on a thread of its own, while the worker
+    /// goes on towards the first layer (Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel
+    /// Training").
+    Overlapped {
+        /// Size of a bucket, in bytes.
+        bytes: usize,
+    },
 }
 
 impl Default for Synchronisation {
@@ -32,7 +40,8 @@ impl Default for Synchronisation {
 }
 
 impl Synchronisation {
-    /// Replaces each worker's gradients by their mean over all workers.
+    /// Replaces each worker's gradients by their mean over all workers. All gradients are there already, so nothing is
+    /// left to overlap with.
     ///
     /// The mean, not the sum: each worker's loss is a mean over its own rows, so the mean of p such gradients is
     /// the gradient of the mean over all rows, as long as all workers have the same number of them.
@@ -52,7 +61,7 @@ impl Synchronisation {
                 }
                 Ok(())
             }
-            Self::Buckets { bytes } => {
+            Self::Buckets { bytes } | Self::Overlapped { bytes } => {
                 let mut flat = gradients.to_flat()?;
                 for bucket in flat.chunks_mut(bytes / size_of::<f32>()) {
                     workers.all_reduce_sum(bucket)?;
@@ -72,6 +81,11 @@ impl Synchronisation {
                 let elements = model.parameters();
                 (0..elements).step_by(bucket).map(|start| bucket.min(elements - start)).collect()
             }
+            Self::Overlapped { bytes } => {
+                let variables: Vec<usize> = model.variables().into_iter().map(|(_, elements)| elements).collect();
+                let elements = |bucket: &Vec<usize>| bucket.iter().map(|index| variables[*index]).sum();
+                buckets(*bytes, &variables).iter().map(elements).collect()
+            }
         }
     }
 
@@ -87,9 +101,9 @@ impl Synchronisation {
     /// [`Error::InvalidInput`] for buckets of less than 4 bytes.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Buckets { bytes } if *bytes < size_of::<f32>() => Err(Error::invalid(format!(
-                "a bucket of {bytes} bytes holds no number; use at least 4 bytes, such as {BUCKET_BYTES}"
-            ))),
+            Self::Buckets { bytes } | Self::Overlapped { bytes } if *bytes < size_of::<f32>() => Err(Error::invalid(
+                format!("a bucket of {bytes} bytes holds no number; use at least 4 bytes, such as {BUCKET_BYTES}"),
+            )),
             _ => Ok(()),
         }
     }
@@ -99,8 +113,29 @@ impl fmt::Display for Synchronisation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PerVariable => write!(f, "one all-reduce per variable"),
-            Self::Buckets { bytes } if bytes % (1 << 20) == 0 => write!(f, "buckets of {} MiB", bytes >> 20),
-            Self::Buckets { bytes } => write!(f, "buckets of {bytes} bytes"),
+            Self::Buckets { bytes } => write!(f, "buckets of {}", size(*bytes)),
+            Self::Overlapped { bytes } => write!(f, "overlapped buckets of {}", size(*bytes)),
         }
     }
+}
+
+fn size(bytes: usize) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
+}
+
+/// The numbers of the variables in each bucket of at least `bytes`, from the last variable to the first.
+pub(crate) fn buckets(bytes: usize, variables: &[usize]) -> Vec<Vec<usize>> {
+    let mut buckets: Vec<Vec<usize>> = Vec::new();
+    let mut room = 0;
+    for index in (0..variables.len()).rev() {
+        match buckets.last_mut() {
+            Some(bucket) if room > 0 => bucket.push(index),
+            _ => {
+                buckets.push(vec![index]);
+                room = bytes / size_of::<f32>();
+            }
+        }
+        room = room.saturating_sub(variables[index]);
+    }
+    buckets
 }

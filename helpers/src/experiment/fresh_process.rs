@@ -25,7 +25,8 @@ const NOT_INHERITED: [&str; 2] = ["EVCXR_IS_RUNTIME", "ONRAMP_DISPLAY"];
 /// Runs the experiment in a fresh process and returns its result.
 ///
 /// # Errors
-/// [`Error::Worker`] when the program is not there, the experiment fails in it, or it is killed;
+/// [`Error::Worker`] when the program is not there, the experiment fails in it, or it is killed, with the last checkpoint
+/// of a shared training;
 /// [`Error::Interrupted`] when it was interrupted.
 pub fn in_fresh_process(experiment: &Experiment) -> Result<Outcome> {
     let program = program()?;
@@ -62,7 +63,12 @@ pub fn in_fresh_process(experiment: &Experiment) -> Result<Outcome> {
     }
     // The worker looks at the same flag.
     check_interrupt()?;
-    Err(failure(output.status, complaints.trim()))
+    let error = failure(output.status, complaints.trim());
+    Err(match experiment {
+        // What failed in it was told there; a process that was killed told nothing.
+        Experiment::TrainShared(training) if output.status.signal().is_some() => training.with_last_checkpoint(error),
+        _ => error,
+    })
 }
 
 fn failure(status: ExitStatus, complaints: &str) -> Error {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::judgement::Prediction;
+use crate::sharing::{SharedRun, SharedTraining};
 use crate::training::{Training, TrainingRun};
 
 /// Any experiment, with the prediction that it needs.
@@ -31,6 +32,8 @@ pub enum Experiment {
     WrongParallelism(WrongParallelism, Prediction),
     /// Plain training on one worker.
     Train(Training),
+    /// Training shared by several workers.
+    TrainShared(SharedTraining),
     /// The time of a training step.
     StepTime(StepTime),
 }
@@ -47,6 +50,8 @@ pub enum Outcome {
     WrongParallelism(WrongParallelismRun),
     /// Plain training on one worker.
     Train(TrainingRun),
+    /// Training shared by several workers.
+    TrainShared(SharedRun),
     /// The time of a training step.
     StepTime(StepTimeRun),
 }
@@ -62,6 +67,7 @@ impl Experiment {
             Self::TimeToLoss(experiment, prediction) => Outcome::TimeToLoss(experiment.run(prediction)?),
             Self::WrongParallelism(experiment, prediction) => Outcome::WrongParallelism(experiment.run(prediction)?),
             Self::Train(training) => Outcome::Train(training.run()?),
+            Self::TrainShared(training) => Outcome::TrainShared(training.run()?),
             Self::StepTime(experiment) => Outcome::StepTime(experiment.run()?),
         })
     }

@@ -53,12 +53,17 @@ impl Network {
         Ok(self.model.forward(&variables, rows)?.to_dtype(DType::F32)?)
     }
 
+    /// Numbers in all variables: the model's parameters, or this worker's part of them.
+    fn elements(&self) -> usize {
+        self.variables.iter().map(|(_, variable)| variable.elem_count()).sum()
+    }
+
     /// All parameters one after the other, in the order of the variables' names.
     ///
     /// # Errors
     /// [`crate::Error::Candle`] when the device fails.
     pub fn parameters(&self) -> Result<Vec<f32>> {
-        let mut values = Vec::with_capacity(self.model.parameters());
+        let mut values = Vec::with_capacity(self.elements());
         for (_, variable) in &self.variables {
             values.extend(variable.flatten_all()?.to_vec1::<f32>()?);
         }
@@ -70,11 +75,11 @@ impl Network {
     /// # Errors
     /// [`crate::Error::InvalidInput`] when there are more or fewer values than parameters.
     pub fn set_parameters(&self, values: &[f32]) -> Result<()> {
-        if values.len() != self.model.parameters() {
+        if values.len() != self.elements() {
             return Err(crate::Error::invalid(format!(
                 "{} values were given for a model of {} parameters; take them from a model of the same width",
                 values.len(),
-                self.model.parameters()
+                self.elements()
             )));
         }
         let mut start = 0;

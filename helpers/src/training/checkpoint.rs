@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Evaluated, Evaluation, Training};
+use super::{Evaluated, Evaluation};
 use crate::error::{Error, Result};
 
 /// Names the layout of the file; a change of the layout changes it.
@@ -34,10 +34,10 @@ const EVALUATIONS: &str = "run.evaluations";
 /// let run = Training::new(Mlp::new(256)).steps(2_000).run_saving(&Checkpoints::at("run.safetensors").every(100))?;
 /// # Ok::<(), onramp::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoints {
-    pub(super) path: PathBuf,
-    pub(super) every: usize,
+    pub(crate) path: PathBuf,
+    pub(crate) every: usize,
 }
 
 impl Checkpoints {
@@ -66,18 +66,21 @@ pub struct Checkpoint {
     pub losses: Vec<f64>,
     /// The held-out results so far.
     pub evaluations: Vec<Evaluated>,
-    /// The run's [`Training`] as JSON.
-    pub(super) description: String,
-    pub(super) place: Place,
+    /// The run's [`Training`](super::Training) as JSON.
+    pub(crate) description: String,
+    pub(crate) place: Place,
 }
 
 /// Where the run is in its data, and how long it took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The seed of the pass over the data, and the next row in its order.
-    pub(super) pass_seed: u64,
-    pub(super) next_row: usize,
-    pub(super) seconds: f64,
+    pub(crate) pass_seed: u64,
+    pub(crate) next_row: usize,
+    pub(crate) seconds: f64,
+    /// Seconds of steps before each of the evaluations, where workers share the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) evaluated_after: Vec<f64>,
 }
 
 impl Checkpoint {
@@ -109,13 +112,13 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] with the first difference.
-    pub(super) fn check_fits(&self, training: &Training, path: &Path) -> Result<()> {
+    pub(crate) fn check_fits(&self, training: &impl Serialize, path: &Path) -> Result<()> {
         // Both go through the same text, in which a number may lose its last bit.
         let (saved, wanted) = (fields(&self.description)?, fields(&describe(training)?)?);
         let differs = |name: &&String| !MAY_DIFFER.contains(&name.as_str()) && saved.get(*name) != wanted.get(*name);
-        let Some(name) = wanted.keys().find(differs) else { return Ok(()) };
+        let Some(name) = wanted.keys().chain(saved.keys()).find(differs) else { return Ok(()) };
         let shown =
-            |fields: &serde_json::Map<String, Value>| fields.get(name).map(Value::to_string).unwrap_or_default();
+            |fields: &serde_json::Map<String, Value>| fields.get(name).map_or("not set".to_string(), Value::to_string);
         Err(Error::invalid(format!(
             "the checkpoint {} was saved by a run whose {name} is {}, and this run's is {}; use another file for \
              this run, or delete that one",
@@ -194,7 +197,7 @@ fn evaluated(row: &[f64]) -> Evaluated {
 }
 
 /// A run's description, as a checkpoint keeps it.
-pub(super) fn describe(training: &Training) -> Result<String> {
+pub(crate) fn describe(training: &impl Serialize) -> Result<String> {
     as_text(training)
 }
 

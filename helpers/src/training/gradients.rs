@@ -26,6 +26,13 @@ impl Gradients {
         Self::collected(network, |ready| pass::loss_and_gradients(network, batch, &mut None, ready))
     }
 
+    /// Zeros of the network's shape, to be replaced by [`Gradients::set_flat`].
+    pub(crate) fn zeros(network: &Network) -> Result<Self> {
+        let names = network.variables().iter().map(|(name, _)| name.clone()).collect();
+        let zeros = network.variables().iter().map(|(_, variable)| Ok(variable.zeros_like()?));
+        Ok(Self { names, tensors: zeros.collect::<Result<_>>()? })
+    }
+
     /// The gradients that `work` hands over one by one, and what else it gives.
     pub(crate) fn collected<T>(
         network: &Network,

@@ -1,14 +1,14 @@
 //! Training on one worker: the loss, its gradients, the step, the loop and the evaluation.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod evaluation;
 mod gradients;
-mod optimiser;
+pub(crate) mod optimiser;
 mod optimiser_state;
-mod pass;
-mod row_order;
+pub(crate) mod pass;
+pub(crate) mod row_order;
 mod train;
-mod trainer;
+pub(crate) mod trainer;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use evaluation::{Evaluation, evaluate};

@@ -29,10 +29,10 @@ use crate::model::Network;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Optimiser {
-    pub(super) rule: Rule,
+    pub(crate) rule: Rule,
     learning_rate: f64,
-    pub(super) weight_decay: f64,
-    pub(super) clip_norm: Option<f64>,
+    pub(crate) weight_decay: f64,
+    pub(crate) clip_norm: Option<f64>,
     warm_up: usize,
     cosine: Option<usize>,
 }
@@ -40,7 +40,7 @@ pub struct Optimiser {
 /// What is done with a gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     Sgd { momentum: f64 },
     AdamW { beta1: f64, beta2: f64, epsilon: f64 },
 }
@@ -117,7 +117,7 @@ impl Optimiser {
         OptimiserState::new(*self, network, network.device().is_cpu())
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let momentum = match self.rule {
             Rule::Sgd { momentum } => momentum,
             Rule::AdamW { beta1, .. } => beta1,

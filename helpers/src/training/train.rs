@@ -28,16 +28,16 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(500);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    pub(super) model: Model,
-    data: Source,
-    pub(super) rows_per_step: usize,
-    pub(super) steps: usize,
-    pub(super) micro_batches: usize,
-    pub(super) optimiser: Optimiser,
-    pub(super) evaluate_every: usize,
-    pub(super) target_loss: Option<f64>,
-    pub(super) seed: u64,
-    pub(super) device: Device,
+    pub(crate) model: Model,
+    pub(crate) data: Source,
+    pub(crate) rows_per_step: usize,
+    pub(crate) steps: usize,
+    pub(crate) micro_batches: usize,
+    pub(crate) optimiser: Optimiser,
+    pub(crate) evaluate_every: usize,
+    pub(crate) target_loss: Option<f64>,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
 }
 
 /// The loss or the evaluation at one step of a run.
@@ -222,7 +222,7 @@ impl Training {
         Ok(trainer.run)
     }
 
-    pub(super) fn validate(&self, data: &Dataset) -> Result<()> {
+    pub(crate) fn validate(&self, data: &Dataset) -> Result<()> {
         self.model.validate()?;
         self.optimiser.validate()?;
         fits(self.model, data)?;

@@ -7,10 +7,10 @@ use super::row_order::RowOrder;
 use super::{Evaluated, Gradients, OptimiserState, Training, TrainingRun};
 use crate::data::Split;
 use crate::error::Result;
-use crate::model::{Architecture, Network};
+use crate::model::{Architecture, Model, Network};
 
 /// A run that goes on: everything that a step changes.
-pub(super) struct Trainer<'a> {
+pub(crate) struct Trainer<'a> {
     data: &'a Split,
     network: Network,
     optimiser: OptimiserState,
@@ -69,21 +69,19 @@ impl<'a> Trainer<'a> {
     }
 
     pub(super) fn checkpoint(&self) -> Result<Checkpoint> {
-        let (variables, mut rest) = (self.run.training.model.variables(), &self.network.parameters()?[..]);
-        let mut named = Vec::with_capacity(variables.len());
-        for (name, length) in variables {
-            let (values, after) = rest.split_at(length);
-            named.push((name, values.to_vec()));
-            rest = after;
-        }
         Ok(Checkpoint {
             steps: self.run.losses.len(),
-            variables: named,
+            variables: named(&self.run.training.model, &self.network.parameters()?),
             moments: self.optimiser.moments()?,
             losses: self.run.losses.clone(),
             evaluations: self.run.evaluations.clone(),
             description: describe(&self.run.training)?,
-            place: Place { pass_seed: self.order.seed, next_row: self.order.next, seconds: self.run.seconds },
+            place: Place {
+                pass_seed: self.order.seed,
+                next_row: self.order.next,
+                seconds: self.run.seconds,
+                evaluated_after: Vec::new(),
+            },
         })
     }
 
@@ -100,4 +98,15 @@ impl<'a> Trainer<'a> {
         self.run.steps_to_target = self.run.evaluations.iter().find(target).map(|at| at.step);
         Ok(())
     }
+}
+
+/// Each variable's name and numbers, out of all parameters one after the other.
+pub(crate) fn named(model: &Model, parameters: &[f32]) -> Vec<(String, Vec<f32>)> {
+    let mut rest = parameters;
+    let take = |(name, length)| {
+        let (values, after) = rest.split_at(length);
+        rest = after;
+        (name, values.to_vec())
+    };
+    model.variables().into_iter().map(take).collect()
 }

@@ -4,7 +4,7 @@ use gemm::Parallelism;
 
 /// A matrix whose element (i, j) is number i x `row_stride` + j x `column_stride` of `values`.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -14,17 +14,17 @@ pub(super) struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// All numbers, row by row.
-    pub(super) fn new(values: &'a [f32], columns: usize) -> Self {
+    pub(crate) fn new(values: &'a [f32], columns: usize) -> Self {
         Self { values, rows: values.len() / columns, columns, row_stride: columns, column_stride: 1 }
     }
 
     /// A part whose rows begin `row_stride` numbers apart.
-    pub(super) fn part(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+    pub(crate) fn part(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
         Self { values, rows, columns, row_stride, column_stride: 1 }
     }
 
     /// The same with rows and columns exchanged.
-    pub(super) fn t(self) -> Self {
+    pub(crate) fn t(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -42,7 +42,7 @@ impl<'a> Matrix<'a> {
 
 /// What becomes of the numbers that are already there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
+pub(crate) enum Before {
     /// They are replaced.
     Replaced,
     /// The product is added to them.
@@ -50,13 +50,13 @@ pub(super) enum Before {
 }
 
 /// `out` = `factor` a b, whose rows begin `out_stride` numbers apart, by as many threads as the calling one's pool has.
-pub(super) fn multiply(a: Matrix, b: Matrix, factor: f32, before: Before, out: &mut [f32], out_stride: usize) {
+pub(crate) fn multiply(a: Matrix, b: Matrix, factor: f32, before: Before, out: &mut [f32], out_stride: usize) {
     let parallelism = if rayon::current_num_threads() > 1 { Parallelism::Rayon(0) } else { Parallelism::None };
     multiply_by(parallelism, a, b, factor, before, out, out_stride);
 }
 
 /// The same on the calling thread alone.
-pub(super) fn multiply_alone(a: Matrix, b: Matrix, factor: f32, before: Before, out: &mut [f32], out_stride: usize) {
+pub(crate) fn multiply_alone(a: Matrix, b: Matrix, factor: f32, before: Before, out: &mut [f32], out_stride: usize) {
     multiply_by(Parallelism::None, a, b, factor, before, out, out_stride);
 }
 
