@@ -31,6 +31,19 @@ impl Device {
         if gpu.open().is_ok() { gpu } else { Self::Cpu }
     }
 
+    /// Refuses a precision that this device can't compute in.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for bf16 on the processor: candle multiplies no such matrices there.
+    pub fn check(self, precision: Precision) -> Result<()> {
+        match (self, precision) {
+            (Self::Cpu, Precision::Bf16) => Err(Error::Device(
+                "the CPU can't train in bf16; use Precision::F32, or a GPU: Device::Cuda { ordinal: 0 }".to_string(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The handle that tensors are made with.
     ///
     /// # Errors
@@ -57,6 +70,27 @@ impl Device {
                  is installed"
             ))),
         }
+    }
+}
+
+/// In which numbers a pass forward and back computes. Parameters, gradients and optimiser states are 32-bit floats always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16 bits, of which 8 are the exponent's, as many as in 32: half the memory, and a GPU's matrix units (Kalamkar et
+    /// al. 2019, "A Study of BFLOAT16 for Deep Learning Training").
+    Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub use crate::communication::{Algorithm, Collective, Communicator, Link, Replay, Synchronisation, Team};
 pub use crate::data::{Source, Teacher, Text};
-pub use crate::device::Device;
+pub use crate::device::{Device, Precision};
 pub use crate::display::{Progress, Shown, Table, clear_output, display, progress};
 pub use crate::error::Error;
 pub use crate::experiment::{

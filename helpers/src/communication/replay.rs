@@ -7,7 +7,7 @@
 
 use super::port::Ways;
 use super::{Algorithm, Collective, Link, Round};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Workers, their link, and what they say to each other in one step.
 ///
@@ -24,7 +24,9 @@ use crate::error::Result;
 pub struct Replay {
     link: Link,
     world_size: usize,
-    rounds: Vec<Round>,
+    calls: Vec<Vec<Round>>,
+    /// For each call, which share of its computing a worker has done when it makes it.
+    ready_at: Vec<f64>,
 }
 
 impl Replay {
@@ -49,15 +51,34 @@ impl Replay {
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::InvalidInput`] for a broadcast from a worker that is not there.
+    /// [`Error::InvalidInput`] for a broadcast from a worker that is not there.
     pub fn of(link: &Link, world_size: usize, calls: &[(Collective, usize)]) -> Result<Self> {
         calls.iter().try_for_each(|(collective, _)| collective.validate(world_size))?;
         Ok(Self::playing(link, world_size, calls.iter().copied()))
     }
 
     fn playing(link: &Link, world_size: usize, calls: impl Iterator<Item = (Collective, usize)>) -> Self {
-        let rounds = calls.flat_map(|(collective, elements)| collective.rounds(world_size, elements)).collect();
-        Self { link: link.clone(), world_size, rounds }
+        let calls: Vec<_> = calls.map(|(collective, elements)| collective.rounds(world_size, elements)).collect();
+        let ready_at = vec![1.0; calls.len()];
+        Self { link: link.clone(), world_size, calls, ready_at }
+    }
+
+    /// The same where computing goes on during the calls: each is made when this share of the computing is done, or when
+    /// the call before it is over, whichever is later. What is left after the last one is done when that is over, such
+    /// as the change of the parameters.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when there is not one share from 0 to 1 for each call, in rising order.
+    pub fn ready_at(mut self, shares: &[f64]) -> Result<Self> {
+        let in_order = shares.windows(2).all(|pair| pair[0] <= pair[1]);
+        if shares.len() != self.calls.len() || !in_order || !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
+            return Err(Error::invalid(format!(
+                "{} calls can't be ready at {shares:?}; give each its share of the computing, from 0 to 1 and rising",
+                self.calls.len()
+            )));
+        }
+        self.ready_at = shares.to_vec();
+        Ok(self)
     }
 
     /// Seconds of one step's calls when all workers begin at the same moment.
@@ -78,10 +99,16 @@ impl Replay {
         compute
             .iter()
             .map(|step| {
-                ready.iter_mut().zip(step).for_each(|(ready, seconds)| *ready += seconds);
-                for round in &self.rounds {
-                    play(round, &mut ready, &mut ways);
+                let begun = ready.clone();
+                let compute = |worker: usize| step.get(worker).copied().unwrap_or(0.0);
+                for (call, share) in self.calls.iter().zip(&self.ready_at) {
+                    for (worker, ready) in ready.iter_mut().enumerate() {
+                        *ready = f64::max(*ready, begun[worker] + share * compute(worker));
+                    }
+                    call.iter().for_each(|round| play(round, &mut ready, &mut ways));
                 }
+                let left = 1.0 - self.ready_at.last().copied().unwrap_or(0.0);
+                ready.iter_mut().enumerate().for_each(|(worker, ready)| *ready += left * compute(worker));
                 let before = std::mem::replace(&mut finished, ready.iter().copied().fold(0.0, f64::max));
                 finished - before
             })

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::measurement;
 use super::scaling_run::ScalingRun;
 use crate::communication::{Algorithm, Link, Synchronisation};
+use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
 use crate::judgement::Prediction;
 use crate::model::{Architecture, Model};
@@ -39,6 +40,10 @@ pub struct DataParallel {
     pub(super) data_rows: Option<usize>,
     pub(super) repeats: usize,
     pub(super) asked_about: Option<(usize, usize)>,
+    #[serde(default)]
+    pub(super) device: Device,
+    #[serde(default)]
+    pub(super) precision: Precision,
 }
 
 impl DataParallel {
@@ -55,6 +60,8 @@ impl DataParallel {
             data_rows: None,
             repeats: 7,
             asked_about: None,
+            device: Device::best(),
+            precision: Precision::F32,
         }
     }
 
@@ -104,6 +111,19 @@ impl DataParallel {
     /// the lists leave them out. Without this the prediction is about the most workers and the middle of the rows.
     pub fn asked_about(mut self, workers: usize, rows_per_worker: usize) -> Self {
         self.asked_about = Some((workers, rows_per_worker));
+        self
+    }
+
+    /// Where each worker's model lives. Without this, on the GPU if there is one: then the steps of one worker are
+    /// measured on it, all further workers are replayed as if each had one, and none is emulated.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// In which numbers the passes compute.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
@@ -159,6 +179,7 @@ impl DataParallel {
     fn validate(&self, prediction: &Prediction) -> Result<()> {
         self.model.validate()?;
         self.synchronisation.validate()?;
+        self.device.check(self.precision)?;
         if !matches!(prediction.unit(), "times" | "%" | "rows") {
             return Err(Error::invalid(format!(
                 "the prediction is a {}, but this experiment answers how many times one worker's throughput \

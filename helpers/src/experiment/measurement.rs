@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::data_parallel::DataParallel;
 use super::scaling_run::{Baseline, ScalingPoint, ScalingRun};
-use crate::communication::{Communicator, Replay, Team};
+use crate::communication::{Communicator, Replay, Synchronisation, Team, buckets};
 use crate::data::{Batch, Dataset, Teacher};
 use crate::device::Device;
 use crate::error::Result;
@@ -22,6 +22,7 @@ use crate::judgement::Prediction;
 use crate::machine::{self, Machine};
 use crate::measure::{Estimate, Provenance, interleaved_shown};
 use crate::model::{Architecture, Model, Network};
+use crate::sharing::GradientMean;
 use crate::training::{Gradients, Optimiser, OptimiserState};
 
 /// Small, so that hundreds of steps on the same rows don't drive the gradients towards zero.
@@ -37,6 +38,8 @@ const LONG_STEP_SECONDS: f64 = 0.1;
 /// add minutes and no insight.
 const EMULATION_SECONDS: f64 = 8.0;
 const WARMUPS: usize = 1;
+/// Steps in which it is looked when gradients are ready.
+const OVERLAPPED_STEPS: usize = 5;
 /// Steps played for each sample of a replay.
 const REPLAYED_STEPS: usize = 16;
 
@@ -46,7 +49,9 @@ type Variant<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
 /// Times everything and assembles the result. `experiment` must have been checked and completed.
 pub(super) fn measure(experiment: DataParallel, prediction: &Prediction) -> Result<ScalingRun> {
     let machine = Machine::detect();
-    let pools = thread_counts(machine.physical_cores);
+    // A GPU has one queue of work, whichever thread fills it.
+    let on_cpu = experiment.device == Device::Cpu;
+    let pools = if on_cpu { thread_counts(machine.physical_cores) } else { vec![1] };
     let alone = Bench::new(&experiment, 1)?;
     let mut sweeps = Vec::new();
     for (index, &rows) in experiment.rows_per_worker.iter().enumerate() {
@@ -80,8 +85,16 @@ pub(super) fn measure(experiment: DataParallel, prediction: &Prediction) -> Resu
     for variant in &mut variants {
         borrowed.push(variant.as_mut());
     }
+    let ready_at = sweeps
+        .iter()
+        .map(|sweep| {
+            let index = sweep.index;
+            machine::core_pool(0)?.install(|| bench.ready_at(index, experiment.synchronisation))
+        })
+        .collect::<Result<Vec<_>>>()?;
     let run = |samples: &[Vec<f64>]| -> Result<ScalingRun> {
-        let (baselines, points, packing_seconds) = assemble(&experiment, &pools, &emulated, &sweeps, samples)?;
+        let (baselines, points, packing_seconds) =
+            assemble(&experiment, &pools, &emulated, &sweeps, &ready_at, samples)?;
         let (experiment, prediction, machine) = (experiment.clone(), prediction.clone(), machine.clone());
         Ok(ScalingRun { experiment, prediction, machine, baselines, points, packing_seconds })
     };
@@ -100,6 +113,7 @@ fn assemble(
     pools: &[usize],
     emulated: &[usize],
     sweeps: &[Sweep],
+    ready_at: &[Vec<f64>],
     samples: &[Vec<f64>],
 ) -> Result<(Vec<Baseline>, Vec<ScalingPoint>, f64)> {
     let (packing, timed) = match samples.split_last() {
@@ -121,7 +135,8 @@ fn assemble(
         }
         for &workers in experiment.workers.iter().filter(|workers| **workers > 1) {
             let messages = experiment.synchronisation.messages(&experiment.model);
-            let replay = Replay::new(&experiment.link, experiment.algorithm, workers, &messages);
+            let replay = Replay::new(&experiment.link, experiment.algorithm, workers, &messages)
+                .ready_at(&ready_at[sweep.index])?;
             let steps = &sweep.steps.borrow()[WARMUPS..];
             let step = Estimate::from_samples(replayed_samples(&replay, workers, steps, packing))?;
             points.push(ScalingPoint::new(workers, Provenance::Replayed, &baseline, step));
@@ -183,7 +198,7 @@ impl Bench {
         let mut batches = Vec::new();
         let mut optimisers = Vec::new();
         for worker in 0..workers {
-            let network = experiment.model.build(0, &Device::Cpu)?;
+            let network = experiment.model.build(0, &experiment.device)?.in_precision(experiment.precision)?;
             let own = |rows: &usize| data.batch_range(worker * rows, (worker + 1) * rows, network.device());
             batches.push(experiment.rows_per_worker.iter().map(own).collect::<Result<Vec<_>>>()?);
             optimisers.push(Mutex::new(Optimiser::sgd(LEARNING_RATE).start(&network)?));
@@ -202,6 +217,7 @@ impl Bench {
             let start = Instant::now();
             let (_, gradients) = Gradients::of(network, batch)?;
             optimiser.step(network, &gradients)?;
+            network.synchronise()?;
             seconds.push(start.elapsed().as_secs_f64());
         }
         Ok(seconds)
@@ -221,25 +237,60 @@ impl Bench {
     fn team_step_seconds(&self, team: &Team, experiment: &DataParallel, sweep: &Sweep, workers: usize) -> Result<f64> {
         let guess = sweep.guess + experiment.communication_seconds(workers);
         let (index, count, unrecorded) = (sweep.index, sample_steps(guess), unrecorded_steps(guess));
-        let times = team.run(|mut worker| {
+        let times = team.run(|worker| {
             let rank = worker.rank();
+            let mut mean = GradientMean::new(experiment.synchronisation, None, worker)?;
             let (network, batch) = (&self.networks[rank], &self.batches[rank][index]);
             let mut optimiser = self.optimiser(rank);
             let mut step = || -> Result<()> {
                 check_interrupt()?;
-                let (_, mut gradients) = Gradients::of(network, batch)?;
-                experiment.synchronisation.average(&mut gradients, &mut worker)?;
-                optimiser.step(network, &gradients)
+                let (_, gradients) = mean.of(network, batch)?;
+                optimiser.step(network, &gradients)?;
+                network.synchronise()
             };
             (0..unrecorded).try_for_each(|_| step())?;
             let start = Instant::now();
             (0..count).try_for_each(|_| step())?;
-            Ok((start, Instant::now()))
+            let end = Instant::now();
+            mean.finish()?;
+            Ok((start, end))
         })?;
         let start = times.iter().map(|(start, _)| *start).max();
         let end = times.iter().map(|(_, end)| *end).max();
         let seconds = start.zip(end).map_or(0.0, |(start, end)| end.duration_since(start).as_secs_f64());
         Ok(seconds / count as f64)
+    }
+
+    /// Which share of a step has passed when each of its all-reduces can begin: all of it, unless they overlap with the
+    /// pass. Of the median of a few steps.
+    fn ready_at(&self, sweep: usize, synchronisation: Synchronisation) -> Result<Vec<f64>> {
+        let (network, batch) = (&self.networks[0], &self.batches[0][sweep]);
+        let Synchronisation::Overlapped { bytes } = synchronisation else {
+            return Ok(vec![1.0; synchronisation.messages(&network.model()).len()]);
+        };
+        let elements: Vec<usize> = network.variables().iter().map(|(_, variable)| variable.elem_count()).collect();
+        let buckets = buckets(bytes, &elements);
+        let mut shares: Vec<Vec<f64>> = vec![Vec::new(); buckets.len()];
+        for _ in 0..OVERLAPPED_STEPS {
+            let start = Instant::now();
+            let mut ready = vec![0.0; elements.len()];
+            let (_, gradients) = Gradients::collected(network, |collect| {
+                Gradients::handed_over(network, batch, &mut |index, values| {
+                    ready[index] = start.elapsed().as_secs_f64();
+                    collect(index, values)
+                })
+            })?;
+            self.optimiser(0).step(network, &gradients)?;
+            network.synchronise()?;
+            let all = start.elapsed().as_secs_f64();
+            // A bucket is not sent before the one in front of it.
+            let mut last = 0.0_f64;
+            for (bucket, shares) in buckets.iter().zip(&mut shares) {
+                last = bucket.iter().map(|index| ready[*index] / all).fold(last, f64::max);
+                shares.push(last);
+            }
+        }
+        shares.into_iter().map(|shares| Ok(Estimate::from_samples(shares)?.median)).collect()
     }
 
     /// Seconds to put gradients into one list of numbers and back, which a lone worker does not do.
@@ -271,7 +322,8 @@ fn rows_for(model: &Model, rows: usize) -> Result<Dataset> {
 
 /// The numbers of workers that run for real: at most one for each core, the smaller ones first, as long as time allows.
 fn emulated_workers(experiment: &DataParallel, machine: &Machine, sweeps: &[Sweep]) -> Vec<usize> {
-    if experiment.link.can_be_emulated().is_err() {
+    // Workers that share a GPU would not be what a GPU for each is.
+    if experiment.link.can_be_emulated().is_err() || experiment.device != Device::Cpu {
         return Vec::new();
     }
     let mut left = EMULATION_SECONDS;

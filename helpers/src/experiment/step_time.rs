@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataParallel;
 use super::measurement::{Bench, mean};
+use crate::device::{Device, Precision};
 use crate::display::Table;
 use crate::error::{Error, Result};
 use crate::machine;
@@ -28,6 +29,10 @@ pub struct StepTime {
     rows: usize,
     threads: usize,
     samples: usize,
+    #[serde(default)]
+    device: Device,
+    #[serde(default)]
+    precision: Precision,
 }
 
 /// The result of [`StepTime::run`].
@@ -42,7 +47,14 @@ pub struct StepTimeRun {
 impl StepTime {
     /// Steps of 64 rows on one thread, 7 samples.
     pub fn new(model: impl Into<Model>) -> Self {
-        Self { model: model.into(), rows: 64, threads: 1, samples: 7 }
+        Self {
+            model: model.into(),
+            rows: 64,
+            threads: 1,
+            samples: 7,
+            device: Device::best(),
+            precision: Precision::F32,
+        }
     }
 
     /// Rows in a step.
@@ -63,6 +75,18 @@ impl StepTime {
         self
     }
 
+    /// Where the model lives. Without this, on the GPU if there is one.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// In which numbers the passes compute.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// Takes the time.
     ///
     /// # Errors
@@ -78,7 +102,9 @@ impl StepTime {
                 self.rows, self.samples, self.threads
             )));
         }
-        let bench = Bench::new(&DataParallel::new(self.model).rows_per_worker([self.rows]), 1)?;
+        self.device.check(self.precision)?;
+        let worker = DataParallel::new(self.model).rows_per_worker([self.rows]);
+        let bench = Bench::new(&worker.device(self.device).precision(self.precision), 1)?;
         let pool = machine::threads_pool(self.threads, 0)?;
         let sample = |steps: usize| -> Result<f64> { Ok(mean(&pool.install(|| bench.steps(0, 0, steps))?)) };
         sample(2)?;
@@ -90,7 +116,7 @@ impl StepTime {
 }
 
 impl StepTimeRun {
-    /// Floating-point operations per second, by [`Mlp::flops_per_row`].
+    /// Floating-point operations per second, by [`Architecture::flops_per_row`].
     pub fn flops_per_second(&self) -> Estimate {
         let flops = self.experiment.model.flops_per_row() * self.experiment.rows as f64;
         self.seconds.map(|seconds| flops / seconds)
@@ -98,11 +124,12 @@ impl StepTimeRun {
 
     /// The run in a few lines.
     pub fn table(&self) -> Table {
-        let StepTime { model, rows, threads, .. } = self.experiment;
+        let StepTime { model, rows, threads, device, precision, .. } = self.experiment;
         Table::new("A training step", ["what", "value"])
             .row(["parameters".to_string(), model.parameters().to_string()])
             .row(["rows".to_string(), rows.to_string()])
             .row(["threads".to_string(), threads.to_string()])
+            .row(["computed".to_string(), format!("in {precision} on the {device}")])
             .row(["step time, ms".to_string(), self.seconds.map(|seconds| 1e3 * seconds).to_string()])
             .row(["GFLOP/s".to_string(), self.flops_per_second().map(|rate| 1e-9 * rate).to_string()])
     }

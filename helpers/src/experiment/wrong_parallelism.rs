@@ -115,7 +115,7 @@ impl WrongParallelism {
         data: &Split,
         reference: &Gradients,
     ) -> Result<Attempt> {
-        let network = self.model.build(0, &Device::Cpu)?;
+        let network = self.model.build(0, &Device::best())?;
         let mut optimiser = Optimiser::sgd(self.learning_rate).start(&network)?;
         let shard = &shards[worker.rank()];
         let mut attempt = Attempt { mistake, gradient_error: 0.0, drift: None, losses: Vec::new(), held_out: None };
@@ -145,7 +145,7 @@ impl WrongParallelism {
 
     /// The gradient of one worker on the first rows of all shards together.
     fn joined_gradient(&self, shards: &[Dataset]) -> Result<Gradients> {
-        let network = self.model.build(0, &Device::Cpu)?;
+        let network = self.model.build(0, &Device::best())?;
         let batches = shards.iter().map(|shard| self.batch(shard, 0, network.device())).collect::<Result<Vec<_>>>()?;
         let features: Vec<_> = batches.iter().map(|batch| &batch.features).collect();
         let labels: Vec<_> = batches.iter().map(|batch| &batch.labels).collect();

@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor, Var};
 
 use super::{Architecture, Model, Variables};
+use crate::device::{Device, Precision};
 use crate::error::Result;
 
 /// The variables of a [`Model`], on a device.
@@ -15,12 +16,34 @@ pub struct Network {
     model: Model,
     device: candle_core::Device,
     variables: Vec<(String, Var)>,
+    precision: Precision,
 }
 
 impl Network {
     /// `variables` must be sorted by name: layer1.bias, layer1.weight, layer2.bias and so on.
     pub(crate) fn new(model: Model, device: candle_core::Device, variables: Vec<(String, Var)>) -> Self {
-        Self { model, device, variables }
+        Self { model, device, variables, precision: Precision::F32 }
+    }
+
+    /// The same, whose passes compute in this precision.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when the device can't.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self> {
+        if self.device.is_cpu() {
+            Device::Cpu.check(precision)?;
+        }
+        self.precision = precision;
+        Ok(self)
+    }
+
+    /// Waits until the device has done all that it was asked for: a GPU works on while the program goes on. To be called
+    /// before each look at the clock.
+    ///
+    /// # Errors
+    /// [`crate::Error::Candle`] when the device fails.
+    pub fn synchronise(&self) -> Result<()> {
+        Ok(self.device.synchronize()?)
     }
 
     /// The description that this network was built from.
@@ -44,11 +67,10 @@ impl Network {
     /// # Errors
     /// [`crate::Error::Candle`] when the rows have another number of columns than the model.
     pub fn forward(&self, rows: &Tensor) -> Result<Tensor> {
-        self.forward_in(DType::F32, rows)
-    }
-
-    /// The same, computed in this precision; the scores are 32-bit floats again.
-    pub(crate) fn forward_in(&self, precision: DType, rows: &Tensor) -> Result<Tensor> {
+        let precision = match self.precision {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        };
         let variables = Variables::new(&self.variables, precision);
         Ok(self.model.forward(&variables, rows)?.to_dtype(DType::F32)?)
     }

@@ -18,7 +18,7 @@ pub(super) struct SharedParameters(Vec<AtomicU32>);
 impl SharedParameters {
     /// The first parameters of this training.
     pub(super) fn new(training: &Training) -> Result<Self> {
-        let values = training.model.build(training.seed, &training.device)?.parameters()?;
+        let values = training.network()?.parameters()?;
         Ok(Self(values.into_iter().map(|value| AtomicU32::new(value.to_bits())).collect()))
     }
 

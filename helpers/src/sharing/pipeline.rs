@@ -33,7 +33,7 @@ impl<'a> Pipeline<'a> {
         communicator: ThreadCommunicator,
     ) -> Result<Self> {
         let model = &training.model;
-        let all = model.build(training.seed, &training.device)?.parameters()?;
+        let all = training.network()?.parameters()?;
         let blocks = chunk(communicator.rank(), communicator.world_size(), pass::block_count(model)?);
         let network = Part::of_blocks(model, &blocks).network(&all)?;
         let optimiser = training.optimiser.start(&network)?;

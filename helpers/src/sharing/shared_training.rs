@@ -20,7 +20,7 @@ use crate::display::{Progress, significant};
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 use crate::machine::{self, Machine};
-use crate::model::{Architecture, Network};
+use crate::model::Network;
 use crate::training::checkpoint::{Checkpoint, Place, describe};
 use crate::training::row_order::RowOrder;
 use crate::training::trainer::named;
@@ -141,7 +141,7 @@ impl SharedTraining {
 
     fn train(&self, data: &Split, saved: Option<&Checkpoint>) -> Result<SharedRun> {
         let training = &self.training;
-        let network = training.model.build(training.seed, &training.device)?;
+        let network = training.network()?;
         let looked = Instant::now();
         let first = TimedEvaluation { step: 0, seconds: 0.0, held_out: evaluate(&network, &data.held_out)? };
         let look_seconds = looked.elapsed().as_secs_f64();
@@ -198,6 +198,9 @@ impl SharedTraining {
             let rows = order.next_rows();
             let start = Instant::now();
             let loss = worker.step(rows)?;
+            if let Some(replica) = worker.replica() {
+                replica.network.synchronise()?;
+            }
             log.seconds += start.elapsed().as_secs_f64();
             log.losses.extend(loss);
             if step.is_multiple_of(training.evaluate_every) || step == training.steps {
@@ -374,7 +377,7 @@ impl SharedTraining {
             ));
         }
         self.sharing.validate(&training.model, training.rows_per_step, &training.optimiser, self.workers)?;
-        if !self.sharing.divides_rows() && training.device != Device::Cpu {
+        if training.device != Device::Cpu && !self.sharing.divides_rows() {
             return Err(Error::invalid(format!(
                 "{} runs on the CPU only, and the {} was asked for; use Device::Cpu, or Sharing::every_step()",
                 self.sharing, training.device

@@ -5,7 +5,6 @@ use super::worker::{Replica, Worker, summed};
 use crate::communication::{Communicator, ThreadCommunicator};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::model::Architecture;
 use crate::training::{Gradients, Training, pass};
 
 /// A worker with a share of each layer's hidden units or heads. All workers take the same rows.
@@ -19,7 +18,7 @@ pub(super) struct Tensor<'a> {
 
 impl<'a> Tensor<'a> {
     pub(super) fn new(training: &'a Training, data: &'a Dataset, communicator: ThreadCommunicator) -> Result<Self> {
-        let all = training.model.build(training.seed, &training.device)?.parameters()?;
+        let all = training.network()?.parameters()?;
         let part = Part::of_each_layer(&training.model, communicator.rank(), communicator.world_size());
         let network = part.network(&all)?;
         let optimiser = training.optimiser.start(&network)?;

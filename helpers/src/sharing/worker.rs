@@ -3,7 +3,7 @@
 use crate::communication::{Communicator, ThreadCommunicator, chunk};
 use crate::data::{Batch, Dataset};
 use crate::error::{Error, Result};
-use crate::model::{Architecture, Network};
+use crate::model::Network;
 use crate::training::{OptimiserState, Training};
 
 /// One worker of a run.
@@ -33,7 +33,7 @@ pub(super) struct Replica {
 
 impl Replica {
     pub(super) fn new(training: &Training) -> Result<Self> {
-        let network = training.model.build(training.seed, &training.device)?;
+        let network = training.network()?;
         let optimiser = training.optimiser.start(&network)?;
         Ok(Self { network, optimiser })
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::trainer::Trainer;
 use super::{Checkpoint, Checkpoints, Evaluation, Optimiser, evaluate};
 use crate::data::{Dataset, Source, Split};
-use crate::device::Device;
+use crate::device::{Device, Precision};
 use crate::display::{Progress, Table, significant};
 use crate::error::{Error, Result};
 use crate::figure::Figure;
@@ -38,6 +38,8 @@ pub struct Training {
     pub(crate) target_loss: Option<f64>,
     pub(crate) seed: u64,
     pub(crate) device: Device,
+    #[serde(default)]
+    pub(crate) precision: Precision,
 }
 
 /// The loss or the evaluation at one step of a run.
@@ -79,7 +81,8 @@ impl Training {
             evaluate_every: 50,
             target_loss: None,
             seed: 0,
-            device: Device::Cpu,
+            device: Device::best(),
+            precision: Precision::F32,
         }
     }
 
@@ -137,10 +140,21 @@ impl Training {
         self
     }
 
-    /// Where the model lives.
+    /// Where the model lives. Without this, on the GPU if there is one.
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
         self
+    }
+
+    /// In which numbers the passes compute.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// The network before the first step.
+    pub(crate) fn network(&self) -> Result<Network> {
+        self.model.build(self.seed, &self.device)?.in_precision(self.precision)
     }
 
     /// Loads the data and trains. While it does, a notebook shows how far it is, and the losses so far.
@@ -225,6 +239,7 @@ impl Training {
     pub(crate) fn validate(&self, data: &Dataset) -> Result<()> {
         self.model.validate()?;
         self.optimiser.validate()?;
+        self.device.check(self.precision)?;
         fits(self.model, data)?;
         let positive = [
             ("rows_per_step", self.rows_per_step),

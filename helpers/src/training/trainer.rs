@@ -22,7 +22,7 @@ impl<'a> Trainer<'a> {
     /// Before the first step.
     pub(super) fn new(training: &Training, data: &'a Split) -> Result<Self> {
         training.validate(&data.train)?;
-        let network = training.model.build(training.seed, &training.device)?;
+        let network = training.network()?;
         let optimiser = training.optimiser.start(&network)?;
         let order = RowOrder::new(data.train.rows(), training.rows_per_step, training.seed);
         let mut run = TrainingRun {
@@ -55,6 +55,7 @@ impl<'a> Trainer<'a> {
             parts => Gradients::accumulated(&self.network, parts)?,
         };
         self.optimiser.step(&self.network, &gradients)?;
+        self.network.synchronise()?;
         self.run.seconds += start.elapsed().as_secs_f64();
         if !loss.is_finite() {
             self.run.diverged = true;

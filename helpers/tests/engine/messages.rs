@@ -74,32 +74,6 @@ fn bytes_of_any_lengths_reach_everyone() {
 }
 
 #[test]
-fn an_exchange_of_bytes_takes_as_long_as_its_formula() {
-    // Four workers send 50 kB to each other one: 3 x 4 ms through each way, and 1 ms.
-    let link = Link::custom("slow", 1e-3, 12.5e6).unwrap();
-    let asked = Collective::AllToAll.seconds(&link, 4, 50e3);
-    assert!((asked - 13e-3).abs() < 1e-9);
-    let replayed = Replay::of(&link, 4, &[(Collective::AllToAll, 12_500)]).unwrap().communication_seconds();
-    assert!((replayed - asked).abs() < 1e-9, "{replayed}");
-    let team = Team::new(4).unwrap().over(&link).unwrap();
-    let run = || {
-        let times = team
-            .run(|mut worker| {
-                worker.barrier()?;
-                let start = Instant::now();
-                worker.all_gather_bytes(&vec![0; 50_000])?;
-                Ok(start.elapsed().as_secs_f64())
-            })
-            .unwrap();
-        times.into_iter().fold(0.0, f64::max)
-    };
-    // Whole messages are booked, not packets: when the workers don't begin at the same moment, one may wait for another.
-    let most = asked + link.seconds(50e3);
-    let took = super::link::quickest(most, run);
-    assert!(took > 0.95 * asked && took < most, "{took} s, the formula says {asked} s");
-}
-
-#[test]
 fn wrong_messages_are_told_and_not_waited_for() {
     let run = |work: fn(&mut dyn Communicator) -> Result<(), Error>| {
         let start = Instant::now();

@@ -1,5 +1,6 @@
 //! The replay against the closed formulas, and its behaviour with unequal workers.
 
+use super::complaint;
 use onramp::prelude::*;
 
 #[test]
@@ -55,4 +56,26 @@ fn a_message_per_variable_costs_a_latency_for_each() {
 fn one_worker_has_nobody_to_talk_to() {
     let replay = Replay::new(&Link::wan(), Algorithm::Ring, 1, &[1000]);
     assert_eq!(replay.step_seconds(&[vec![0.25]]), [0.25]);
+}
+
+#[test]
+fn calls_that_begin_during_the_pass_hide_behind_it() {
+    // Two workers, each call a message of 10 ms, computing 40 ms.
+    let link = Link::custom("slow", 0.0, 1e6).unwrap();
+    let calls = [(Collective::Broadcast { root: 0 }, 2_500); 3];
+    let seconds = |shares: &[f64]| {
+        let replay = Replay::of(&link, 2, &calls).unwrap().ready_at(shares).unwrap();
+        replay.step_seconds(&[vec![0.04, 0.04]])[0]
+    };
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found}, expected {expected}");
+    near(seconds(&[1.0, 1.0, 1.0]), 0.07);
+    // At 10, 20 and 30 ms, each over before the next; the last quarter of the computing comes after them.
+    near(seconds(&[0.25, 0.5, 0.75]), 0.05);
+    // All at 30 ms: two of them are in the way.
+    near(seconds(&[0.75, 0.75, 0.75]), 0.07);
+    near(seconds(&[0.0, 0.0, 0.0]), 0.07);
+    for wrong in [&[0.5][..], &[0.5, 0.4, 1.0], &[0.5, 0.6, 1.1], &[0.5, 0.6, f64::NAN]] {
+        let text = complaint(Replay::of(&link, 2, &calls).unwrap().ready_at(wrong));
+        assert!(text.contains("3 calls can't be ready at"), "{text}");
+    }
 }

@@ -263,17 +263,6 @@ fn asynchronous_workers_learn_and_their_gradients_are_late() {
 }
 
 #[test]
-fn a_slow_link_costs_every_step_and_local_steps_seldom() {
-    let link = Link::custom("slow", 20e-3, 12.5e6).unwrap();
-    let training = digits().steps(8).evaluate_every(8);
-    let seconds = |way| SharedTraining::new(training.clone(), 2).sharing(way).over(&link).run().unwrap().seconds;
-    // A ring of two takes two messages of 20 ms in each step.
-    let (every, seldom) = (seconds(Sharing::every_step()), seconds(Sharing::LocalSteps { steps: 8 }));
-    assert!(every > 8.0 * 40e-3, "{every}");
-    assert!(seldom < 0.5 * every, "{seldom} s, {every} s in every step");
-}
-
-#[test]
 fn a_stopped_shared_run_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let training = digits().optimiser(Optimiser::adamw(3e-3).warm_up(5)).steps(60).evaluate_every(15);

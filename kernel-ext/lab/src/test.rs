@@ -42,7 +42,7 @@ const SUITES: [Suite; 7] = [
         name: "helpers",
         heading: "the helper crate",
         needs_setup: true,
-        run: |w| cargo_test(w, &["--package", "onramp", "--lib", "--test", "main"]),
+        run: |w| cargo_test(w, &["--package", "onramp", "--lib", "--test", "main", "--test", "clock"]),
     },
     Suite {
         name: "kernel",

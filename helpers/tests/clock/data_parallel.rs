@@ -3,7 +3,7 @@
 use onramp::experiment::{LossPoint, ScalingPoint};
 use onramp::prelude::*;
 
-use super::guess;
+use super::{alone, guess};
 
 fn small_run() -> ScalingRun {
     DataParallel::new(Mlp::new(32))
@@ -17,6 +17,7 @@ fn small_run() -> ScalingRun {
 
 #[test]
 fn a_run_has_everything_that_it_was_asked_for() {
+    let _alone = alone();
     let run = small_run();
     let cores = Machine::detect().physical_cores;
     // The baseline and the question are added.
@@ -50,6 +51,7 @@ fn consistent(point: &ScalingPoint) {
 
 #[test]
 fn efficiency_grows_with_the_rows_and_shrinks_with_the_workers() {
+    let _alone = alone();
     let run = small_run();
     // All replayed, so that the same measured steps are behind each of them.
     let efficiency = |workers, rows| {
@@ -69,6 +71,7 @@ fn efficiency_grows_with_the_rows_and_shrinks_with_the_workers() {
 
 #[test]
 fn half_efficiency_is_where_one_worker_and_the_link_put_it() {
+    let _alone = alone();
     // The prediction knows one worker's steps and the link; the fit knows the steps of eight workers. Another program on the
     // cores can spoil a run, though not make a wrong formula right: one of three has to agree.
     let fits: Vec<Fit> = (0..3).map(|_| small_run().fit(HalfEfficiency).unwrap()).collect();
@@ -78,12 +81,14 @@ fn half_efficiency_is_where_one_worker_and_the_link_put_it() {
 
 #[test]
 fn more_workers_with_few_rows_on_a_slow_link_are_no_p_times_as_fast() {
+    let _alone = alone();
     let verdict = small_run().verdict("Eight workers are eight times as fast").unwrap();
     assert_eq!(verdict.answer, Answer::Myth, "{verdict}");
 }
 
 #[test]
 fn with_many_rows_on_a_fast_link_the_belief_holds() {
+    let _alone = alone();
     let run = DataParallel::new(Mlp::new(32))
         .workers([1, 4])
         .rows_per_worker([4096])
@@ -97,6 +102,7 @@ fn with_many_rows_on_a_fast_link_the_belief_holds() {
 
 #[test]
 fn a_result_survives_json() {
+    let _alone = alone();
     let run = DataParallel::new(Mlp::new(8)).workers([1, 2]).rows_per_worker([8]).repeats(2).run(&guess()).unwrap();
     let outcome = Outcome::DataParallel(run.clone());
     let Outcome::DataParallel(back) = Outcome::from_json(&outcome.to_json().unwrap()).unwrap() else {
@@ -113,6 +119,7 @@ fn a_result_survives_json() {
 
 #[test]
 fn a_larger_batch_needs_fewer_steps_but_not_p_times_fewer() {
+    let _alone = alone();
     let run = TimeToLoss::new(Mlp::new(32).inputs(64))
         .data(Source::digits())
         .workers([1, 16])
@@ -137,6 +144,7 @@ fn a_larger_batch_needs_fewer_steps_but_not_p_times_fewer() {
 
 #[test]
 fn a_loss_that_is_never_reached_is_reported_and_not_invented() {
+    let _alone = alone();
     let run = TimeToLoss::new(Mlp::new(8).inputs(64))
         .data(Source::digits())
         .workers([1, 2])
