@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -83,6 +84,15 @@ pub enum Precision {
     /// 16 bits, of which 8 are the exponent's, as many as in 32: half the memory, and a GPU's matrix units (Kalamkar et
     /// al. 2019, "A Study of BFLOAT16 for Deep Learning Training").
     Bf16,
+}
+
+impl Precision {
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
 }
 
 impl fmt::Display for Precision {

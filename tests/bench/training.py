@@ -1,8 +1,10 @@
 """Times training steps of onramp and of PyTorch in turn; prints the seconds of each as JSON.
 
-Usage: training.py WORKER REPEATS. Runs in an environment of its own that has PyTorch; WORKER is the program onramp-worker.
+Usage: training.py WORKER REPEATS < STEPS. Needs a Python that has PyTorch. WORKER is the program onramp-worker; STEPS a list
+of its "step_time" experiments in JSON, each with model, rows, threads, and maybe device and precision.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -68,25 +70,34 @@ def torch_task(model, rows):
     return Transformer(width, context, vocabulary), tokens, torch.randint(vocabulary, (rows * context,))
 
 
-def onramp_step(worker, model, rows, threads):
-    experiment = {"step_time": {"model": model, "rows": rows, "threads": threads, "samples": 1}}
+def onramp_step(worker, step):
+    experiment = {"step_time": {**step, "samples": 1}}
     done = subprocess.run([worker], input=json.dumps(experiment), capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"onramp-worker failed: {done.stderr}")
     return json.loads(done.stdout)["step_time"]["seconds"]["samples"][0]
 
 
-def torch_step(model, rows, threads):
-    torch.set_num_threads(threads)
-    network, features, labels = torch_task(model, rows)
+def torch_step(step):
+    """Seconds of a step. On a GPU each step is waited for, as onramp does."""
+    torch.set_num_threads(step["threads"])
+    place = step.get("device", "cpu")
+    device = torch.device("cpu" if place == "cpu" else f"cuda:{place['cuda']['ordinal']}")
+    half = step.get("precision") == "bf16"
+    network, features, labels = torch_task(step["model"], step["rows"])
+    network, features, labels = network.to(device), features.to(device), labels.to(device)
     descent = torch.optim.SGD(network.parameters(), lr=RATE)
 
     def seconds(steps):
         start = time.perf_counter()
         for _ in range(steps):
             descent.zero_grad()
-            torch.nn.functional.cross_entropy(network(features), labels).backward()
+            with torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext():
+                loss = torch.nn.functional.cross_entropy(network(features), labels)
+            loss.backward()
             descent.step()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
         return (time.perf_counter() - start) / steps
 
     seconds(2)
@@ -95,29 +106,14 @@ def torch_step(model, rows, threads):
     return seconds(steps)
 
 
-def mlp(width):
-    return f"M({width})", {"mlp": {"width": width, "inputs": 784, "outputs": 10}}
-
-
-def transformer(width, context):
-    sizes = {"width": width, "depth": width // 32, "context": context, "vocabulary": 64}
-    return f"T({width}) over {context} tokens", {"transformer": sizes}
-
-
 def main():
-    worker, repeats = sys.argv[1], int(sys.argv[2])
-    tasks = [(*mlp(width), rows) for width in (64, 256, 1024) for rows in (64, 512)]
-    tasks += [(*transformer(64, 32), 32), (*transformer(256, 64), 16)]
-    points = [(name, model, rows, threads) for name, model, rows in tasks for threads in (1, 2)]
-    samples = []
-    for name, _, rows, threads in points:
-        name = f"{name}, {rows} rows, {threads} thread{'s' if threads > 1 else ''}"
-        samples.append({"name": name, "onramp": [], "pytorch": []})
+    worker, repeats, steps = sys.argv[1], int(sys.argv[2]), json.load(sys.stdin)
+    points = [{"onramp": [], "pytorch": []} for _ in steps]
     for _ in range(repeats):
-        for (_, *point), sample in zip(points, samples):
-            sample["onramp"].append(onramp_step(worker, *point))
-            sample["pytorch"].append(torch_step(*point))
-    json.dump({"version": torch.__version__, "points": samples}, sys.stdout)
+        for step, point in zip(steps, points):
+            point["onramp"].append(onramp_step(worker, step))
+            point["pytorch"].append(torch_step(step))
+    json.dump({"version": torch.__version__, "points": points}, sys.stdout)
 
 
 main()

@@ -70,7 +70,7 @@ pub struct Transfer {
 }
 
 /// Messages that don't depend on each other. A worker sends its messages of a round, then waits for those
-/// that it gets in this round.
+/// that it gets in this round; no element is in both.
 pub type Round = Vec<Transfer>;
 
 impl Algorithm {

@@ -1,16 +1,24 @@
 //! Messages between the threads of a team.
 
 use std::collections::VecDeque;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::collective::{Call, Operation};
+use super::loan::{Lender, Loan, lend};
 use super::port::{Ports, wait_until};
 use super::watch::{LOOK, Watch};
 use crate::error::{Error, Result};
 
-/// A copy of what the sender had, the call that it belongs to, and when it arrives on a shaped link.
+/// From this size on a message is lent and not copied, where no link is emulated.
+const LENT_BYTES: usize = 64 << 10;
+/// A waiting worker watches for so long before it sleeps: waking up takes 20 to 80 microseconds, about as long as the
+/// other's part of an exchange.
+const WATCHING: Duration = Duration::from_micros(100);
+
+/// What the sender had, the call that it belongs to, and when it arrives on a shaped link.
 struct Message {
     from: usize,
     call: Call,
@@ -21,6 +29,7 @@ struct Message {
 /// What workers send each other.
 enum Content {
     Numbers(Vec<f32>),
+    Lent(Loan),
     Bytes(Vec<u8>),
 }
 
@@ -83,6 +92,36 @@ impl Endpoint {
         self.dispatch(call, to, size_of_val(values), Content::Numbers(copy))
     }
 
+    /// Sends `numbers` as they stand, without a copy if they are many; the caller waits with [`Endpoint::settle`] until
+    /// they were read.
+    ///
+    /// # Safety
+    /// Nobody may write to `numbers` until the lender that comes back, if one does, has been settled or dropped.
+    pub(super) unsafe fn lend(&mut self, call: Call, to: usize, numbers: NonNull<[f32]>) -> Result<Option<Lender>> {
+        let bytes = size_of::<f32>() * numbers.len();
+        if self.ports.is_some() || bytes < LENT_BYTES {
+            // SAFETY: the caller lends us the numbers for the time of this call at least.
+            return self.send(call, to, unsafe { numbers.as_ref() }).map(|()| None);
+        }
+        // SAFETY: as the caller promises.
+        let (lender, loan) = unsafe { lend(numbers) };
+        self.dispatch(call, to, bytes, Content::Lent(loan)).map(|()| Some(lender))
+    }
+
+    /// Waits until worker `to` has read what was lent to it.
+    pub(super) fn settle(&mut self, lender: Lender, to: usize) -> Result<()> {
+        if patiently(|| lender.is_back().then_some(())).is_some() {
+            return Ok(());
+        }
+        self.watch.lends(self.rank, to);
+        while !lender.is_back() {
+            std::thread::sleep(WATCHING);
+            self.watch.look(self.rank)?;
+        }
+        self.watch.works(self.rank);
+        Ok(())
+    }
+
     pub(super) fn send_bytes(&mut self, call: Call, to: usize, bytes: Vec<u8>) -> Result<()> {
         self.dispatch(call, to, bytes.len(), Content::Bytes(bytes))
     }
@@ -112,13 +151,18 @@ impl Endpoint {
         let message = self.next_message(call, Some(from))?;
         match message.content {
             Content::Bytes(bytes) => Ok(bytes),
-            Content::Numbers(_) => Err(self.differ(call, from, message.call)),
+            Content::Numbers(_) | Content::Lent(_) => Err(self.differ(call, from, message.call)),
         }
     }
 
     fn numbers(&mut self, call: Call, message: Message, read: impl FnOnce(&[f32])) -> Result<()> {
-        let Content::Numbers(values) = message.content else {
-            return Err(self.differ(call, message.from, message.call));
+        let values = match message.content {
+            Content::Numbers(values) => values,
+            Content::Lent(loan) => {
+                let read = loan.read(read);
+                return if read { Ok(()) } else { Err(self.watch.gone(self.rank, message.from)) };
+            }
+            Content::Bytes(_) => return Err(self.differ(call, message.from, message.call)),
         };
         read(&values);
         // As many as can be sent in one round; empty ones hold no memory.
@@ -134,6 +178,10 @@ impl Endpoint {
         let message = loop {
             if let Some(message) = self.take_aside(from) {
                 break message;
+            }
+            if let Some(message) = patiently(|| self.inbox.try_recv().ok()) {
+                self.aside[message.from].push_back(message);
+                continue;
             }
             match self.inbox.recv_timeout(LOOK) {
                 Ok(message) => self.aside[message.from].push_back(message),
@@ -186,5 +234,17 @@ impl Endpoint {
              same order",
             self.rank
         ))
+    }
+}
+
+/// Tries for a moment, before a sleep. The core is left to whoever else wants it meanwhile.
+fn patiently<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Some(found) => return Some(found),
+            None if start.elapsed() > WATCHING => return None,
+            None => std::thread::yield_now(),
+        }
     }
 }

@@ -13,6 +13,7 @@ mod collective;
 mod communicator;
 mod endpoint;
 mod link;
+mod loan;
 mod port;
 mod replay;
 mod synchronisation;

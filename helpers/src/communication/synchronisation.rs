@@ -55,19 +55,16 @@ impl Synchronisation {
             Self::PerVariable => {
                 for index in 0..gradients.tensors().len() {
                     let mut values = gradients.tensors()[index].flatten_all()?.to_vec1::<f32>()?;
-                    workers.all_reduce_sum(&mut values)?;
                     values.iter_mut().for_each(|value| *value *= share);
+                    workers.all_reduce_sum(&mut values)?;
                     gradients.set_tensor(index, values)?;
                 }
                 Ok(())
             }
             Self::Buckets { bytes } | Self::Overlapped { bytes } => {
-                let mut flat = gradients.to_flat()?;
-                for bucket in flat.chunks_mut(bytes / size_of::<f32>()) {
-                    workers.all_reduce_sum(bucket)?;
-                    bucket.iter_mut().for_each(|value| *value *= share);
-                }
-                gradients.set_flat(&flat)
+                let mut flat = gradients.to_flat_times(share)?;
+                flat.chunks_mut(bytes / size_of::<f32>()).try_for_each(|bucket| workers.all_reduce_sum(bucket))?;
+                gradients.set_flat(flat)
             }
         }
     }

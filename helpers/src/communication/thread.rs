@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::collective::{Call, Operation};
@@ -81,18 +82,30 @@ impl ThreadCommunicator {
             .rounds
             .entry((collective, call.elements))
             .or_insert_with(|| collective.rounds(world_size, call.elements));
+        // All parts are reached through this one pointer: while some are lent to other threads, others are written to.
+        let base = NonNull::from(values).cast::<f32>();
+        // SAFETY: the transfers of a call stay within its elements, which the rounds were made for.
+        let part = |elements: &Range<usize>| unsafe {
+            NonNull::slice_from_raw_parts(base.add(elements.start), elements.len())
+        };
         for round in rounds.iter() {
+            let mut lenders = Vec::new();
             for transfer in round.iter().filter(|transfer| transfer.from == rank) {
-                self.endpoint.send(call, transfer.to, &values[transfer.elements.clone()])?;
+                // SAFETY: what a worker sends in a round it does not receive in the same round, and `values` is ours until
+                // all lenders of the round are settled or, after an error, dropped.
+                let lender = unsafe { self.endpoint.lend(call, transfer.to, part(&transfer.elements)) }?;
+                lenders.extend(lender.map(|lender| (lender, transfer.to)));
             }
             for transfer in round.iter().filter(|transfer| transfer.to == rank) {
-                let own = &mut values[transfer.elements.clone()];
+                // SAFETY: as above, nobody reads these elements now.
+                let own = unsafe { part(&transfer.elements).as_mut() };
                 // The same call has the same rounds, so the lengths agree.
                 self.endpoint.receive(call, transfer.from, |received| match transfer.action {
                     Action::Add => own.iter_mut().zip(received).for_each(|(own, other)| *own += other),
                     Action::Replace => own.copy_from_slice(received),
                 })?;
             }
+            lenders.into_iter().try_for_each(|(lender, to)| self.endpoint.settle(lender, to))?;
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ enum Doing {
     Waiting(Option<usize>, Instant),
     /// Has its message, which is still on its way over a slow link.
     Arriving,
+    /// Has lent numbers to this worker, and goes on when they were read, since then.
+    Lending(usize, Instant),
     /// Has returned from its work.
     Ended,
 }
@@ -86,6 +88,11 @@ impl Watch {
     /// A worker has nothing to do before the next message of `from`, or of anybody.
     pub(super) fn waits(&self, rank: usize, from: Option<usize>) {
         self.state().sign(rank, Doing::Waiting(from, Instant::now()));
+    }
+
+    /// A worker has nothing to do before `to` has read what was lent to it.
+    pub(super) fn lends(&self, rank: usize, to: usize) {
+        self.state().sign(rank, Doing::Lending(to, Instant::now()));
     }
 
     /// A worker has taken the message that it waited for, which will have arrived in a while.
@@ -215,6 +222,10 @@ impl State {
         let since = match self.workers[rank].doing {
             Doing::Waiting(Some(_), since) => since,
             Doing::Waiting(None, since) => return self.look_for_any(rank, since, patience),
+            // A borrower that is in a call finds out itself when that can't go on; one that has ended has read.
+            Doing::Lending(to, since) if self.workers[to].doing == Doing::Working => {
+                return self.be_patient(rank, to, since, patience);
+            }
             _ => return Ok(()),
         };
         let (mut last, mut way) = (rank, Vec::new());
@@ -237,8 +248,16 @@ impl State {
         if worker.doing == Doing::Ended {
             return Err(self.gone(*way.last().unwrap_or(&rank), last));
         }
+        match worker.doing {
+            Doing::Arriving | Doing::Lending(..) => Ok(()),
+            _ => self.be_patient(rank, last, since, patience),
+        }
+    }
+
+    /// Complains about a worker that has shown no sign of life for too long.
+    fn be_patient(&self, rank: usize, last: usize, since: Instant, patience: Duration) -> Result<()> {
         // Until somebody waits, nobody is held up: others that compute as long are no reason to complain.
-        if worker.doing == Doing::Arriving || worker.last_sign.max(since).elapsed() < patience {
+        if self.workers[last].last_sign.max(since).elapsed() < patience {
             return Ok(());
         }
         Err(self.silent(rank, last, patience))
@@ -259,10 +278,7 @@ impl State {
                 None => Err(Error::invalid("a lone worker can't receive from others; use at least 2 workers")),
             };
         };
-        if self.workers[last].last_sign.max(since).elapsed() < patience {
-            return Ok(());
-        }
-        Err(self.silent(rank, last, patience))
+        self.be_patient(rank, last, since, patience)
     }
 
     fn silent(&self, rank: usize, last: usize, patience: Duration) -> Error {

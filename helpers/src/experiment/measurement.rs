@@ -233,14 +233,26 @@ impl Bench {
         Ok(steps.into_iter().fold(f64::INFINITY, f64::min))
     }
 
-    /// Seconds of a step of real workers: from when the last of them began to when the last had finished.
+    /// A sample of the real workers of an experiment.
     fn team_step_seconds(&self, team: &Team, experiment: &DataParallel, sweep: &Sweep, workers: usize) -> Result<f64> {
         let guess = sweep.guess + experiment.communication_seconds(workers);
-        let (index, count, unrecorded) = (sweep.index, sample_steps(guess), unrecorded_steps(guess));
+        self.team_steps(team, experiment.synchronisation, sweep.index, unrecorded_steps(guess), sample_steps(guess))
+    }
+
+    /// Mean seconds of `count` steps of real workers, after some that don't count: from when the last of them began to
+    /// when the last had finished.
+    pub(super) fn team_steps(
+        &self,
+        team: &Team,
+        synchronisation: Synchronisation,
+        sweep: usize,
+        unrecorded: usize,
+        count: usize,
+    ) -> Result<f64> {
         let times = team.run(|worker| {
             let rank = worker.rank();
-            let mut mean = GradientMean::new(experiment.synchronisation, None, worker)?;
-            let (network, batch) = (&self.networks[rank], &self.batches[rank][index]);
+            let mut mean = GradientMean::new(synchronisation, None, worker)?;
+            let (network, batch) = (&self.networks[rank], &self.batches[rank][sweep]);
             let mut optimiser = self.optimiser(rank);
             let mut step = || -> Result<()> {
                 check_interrupt()?;
@@ -299,7 +311,7 @@ impl Bench {
         let (_, mut gradients) = Gradients::of(network, batch)?;
         let start = Instant::now();
         let flat = gradients.to_flat()?;
-        gradients.set_flat(&flat)?;
+        gradients.set_flat(flat)?;
         Ok(start.elapsed().as_secs_f64())
     }
 }

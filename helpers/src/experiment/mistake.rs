@@ -68,7 +68,7 @@ impl Mistake {
                 synchronisation.average(gradients, workers)?;
                 let sum: Vec<f32> =
                     gradients.to_flat()?.iter().map(|mean| mean * workers.world_size() as f32).collect();
-                gradients.set_flat(&sum)
+                gradients.set_flat(sum)
             }
             Some(Self::UnshuffledShards) | None => synchronisation.average(gradients, workers),
         }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DataParallel, ScalingRun, StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun,
+    AllReduceBandwidth, AllReduceBandwidthRun, DataParallel, ScalingRun, SideBySide, SideBySideRun, StepRoofline,
+    StepRooflineRun, StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun,
 };
 use crate::error::Result;
 use crate::judgement::Prediction;
@@ -36,6 +37,12 @@ pub enum Experiment {
     TrainShared(SharedTraining),
     /// The time of a training step.
     StepTime(StepTime),
+    /// Training steps below the roof.
+    StepRoofline(StepRoofline),
+    /// Workers that share a machine.
+    SideBySide(SideBySide),
+    /// An all-reduce beside a copy.
+    AllReduceBandwidth(AllReduceBandwidth),
 }
 
 /// The result of an [`Experiment`].
@@ -54,6 +61,12 @@ pub enum Outcome {
     TrainShared(SharedRun),
     /// The time of a training step.
     StepTime(StepTimeRun),
+    /// Training steps below the roof.
+    StepRoofline(StepRooflineRun),
+    /// Workers that share a machine.
+    SideBySide(SideBySideRun),
+    /// An all-reduce beside a copy.
+    AllReduceBandwidth(AllReduceBandwidthRun),
 }
 
 impl Experiment {
@@ -69,6 +82,9 @@ impl Experiment {
             Self::Train(training) => Outcome::Train(training.run()?),
             Self::TrainShared(training) => Outcome::TrainShared(training.run()?),
             Self::StepTime(experiment) => Outcome::StepTime(experiment.run()?),
+            Self::StepRoofline(experiment) => Outcome::StepRoofline(experiment.run()?),
+            Self::SideBySide(experiment) => Outcome::SideBySide(experiment.run()?),
+            Self::AllReduceBandwidth(experiment) => Outcome::AllReduceBandwidth(experiment.run()?),
         })
     }
 

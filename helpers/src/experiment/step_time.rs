@@ -7,12 +7,13 @@ use super::measurement::{Bench, mean};
 use crate::device::{Device, Precision};
 use crate::display::Table;
 use crate::error::{Error, Result};
+use crate::law::{Placed, Roof};
 use crate::machine;
-use crate::measure::Estimate;
+use crate::measure::{Estimate, Provenance};
 use crate::model::{Architecture, Model};
 
 /// One sample lasts about this long.
-const SAMPLE_SECONDS: f64 = 0.2;
+pub(super) const SAMPLE_SECONDS: f64 = 0.2;
 
 /// Times steps of plain gradient descent: forward, back and the change of the parameters, on rows that are in memory.
 ///
@@ -29,6 +30,8 @@ pub struct StepTime {
     rows: usize,
     threads: usize,
     samples: usize,
+    #[serde(default)]
+    first_core: usize,
     #[serde(default)]
     device: Device,
     #[serde(default)]
@@ -52,6 +55,7 @@ impl StepTime {
             rows: 64,
             threads: 1,
             samples: 7,
+            first_core: 0,
             device: Device::best(),
             precision: Precision::F32,
         }
@@ -75,6 +79,13 @@ impl StepTime {
         self
     }
 
+    /// The core of the first thread, from 0; the others are tied to those after it. Give processes that run at the same
+    /// time cores of their own.
+    pub fn first_core(mut self, core: usize) -> Self {
+        self.first_core = core;
+        self
+    }
+
     /// Where the model lives. Without this, on the GPU if there is one.
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
@@ -93,25 +104,50 @@ impl StepTime {
     /// [`Error::InvalidInput`] for an empty model, zero rows, threads or samples, or more threads than cores;
     /// [`Error::Interrupted`] between two steps.
     pub fn run(&self) -> Result<StepTimeRun> {
+        let timer = self.timer()?;
+        let samples = (0..self.samples).map(|_| timer.sample()).collect::<Result<_>>()?;
+        Ok(StepTimeRun { experiment: *self, seconds: Estimate::from_samples(samples)? })
+    }
+
+    /// What it has in common with other steps below the same roof.
+    pub(super) fn place_of(&self) -> (Device, Precision, usize) {
+        (self.device, self.precision, self.threads)
+    }
+
+    /// Everything that is needed to take the time, warmed up.
+    pub(super) fn timer(&self) -> Result<StepTimer> {
         self.model.validate()?;
         let cores = machine::Machine::detect().physical_cores;
-        if self.rows == 0 || self.samples == 0 || self.threads == 0 || self.threads > cores {
+        if self.rows == 0 || self.samples == 0 || self.threads == 0 || self.first_core + self.threads > cores {
             return Err(Error::invalid(format!(
-                "{} rows, {} samples and {} threads can't be timed on {cores} cores; use at least 1 of each, and at \
-                 most a thread for each core",
-                self.rows, self.samples, self.threads
+                "{} rows, {} samples and {} threads from core {} on can't be timed on {cores} cores; use at least 1 of \
+                 each, and at most a thread for each core",
+                self.rows, self.samples, self.threads, self.first_core
             )));
         }
         self.device.check(self.precision)?;
         let worker = DataParallel::new(self.model).rows_per_worker([self.rows]);
         let bench = Bench::new(&worker.device(self.device).precision(self.precision), 1)?;
-        let pool = machine::threads_pool(self.threads, 0)?;
-        let sample = |steps: usize| -> Result<f64> { Ok(mean(&pool.install(|| bench.steps(0, 0, steps))?)) };
-        sample(2)?;
-        let steps = (SAMPLE_SECONDS / sample(2)?).ceil().max(1.0) as usize;
-        sample(steps)?;
-        let samples = (0..self.samples).map(|_| sample(steps)).collect::<Result<_>>()?;
-        Ok(StepTimeRun { experiment: *self, seconds: Estimate::from_samples(samples)? })
+        let pool = machine::threads_pool(self.threads, self.first_core)?;
+        let mut timer = StepTimer { bench, pool, steps: 2 };
+        timer.sample()?;
+        timer.steps = (SAMPLE_SECONDS / timer.sample()?).ceil().max(1.0) as usize;
+        timer.sample()?;
+        Ok(timer)
+    }
+}
+
+/// A model, its rows and its threads, ready to be timed again and again.
+pub(super) struct StepTimer {
+    bench: Bench,
+    pool: rayon::ThreadPool,
+    steps: usize,
+}
+
+impl StepTimer {
+    /// Mean seconds of a step, over about 0.2 s.
+    pub(super) fn sample(&self) -> Result<f64> {
+        Ok(mean(&self.pool.install(|| self.bench.steps(0, 0, self.steps))?))
     }
 }
 
@@ -120,6 +156,16 @@ impl StepTimeRun {
     pub fn flops_per_second(&self) -> Estimate {
         let flops = self.experiment.model.flops_per_row() * self.experiment.rows as f64;
         self.seconds.map(|seconds| flops / seconds)
+    }
+
+    /// The step below its machine's roof, with the bytes of [`Architecture::step_bytes`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a run without operations.
+    pub fn place(&self, roof: &Roof) -> Result<Placed> {
+        let StepTime { model, rows, .. } = self.experiment;
+        let intensity = rows as f64 * model.flops_per_row() / model.step_bytes(rows);
+        roof.place(format!("{model}, {rows} rows"), intensity, self.flops_per_second(), Provenance::Measured)
     }
 
     /// The run in a few lines.

@@ -1,5 +1,7 @@
 //! What all models have in common: how much they compute and hold, and how their network is built.
 
+use std::fmt;
+
 use candle_core::{DType, Tensor, Var};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -147,6 +149,16 @@ pub enum Model {
     Convnet(Convnet),
     /// A decoder-only transformer over tokens.
     Transformer(Transformer),
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mlp(model) => write!(f, "M({})", model.width()),
+            Self::Convnet(model) => write!(f, "C({})", model.channels()),
+            Self::Transformer(model) => write!(f, "T({})", model.width()),
+        }
+    }
 }
 
 impl From<Mlp> for Model {

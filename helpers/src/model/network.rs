@@ -67,11 +67,7 @@ impl Network {
     /// # Errors
     /// [`crate::Error::Candle`] when the rows have another number of columns than the model.
     pub fn forward(&self, rows: &Tensor) -> Result<Tensor> {
-        let precision = match self.precision {
-            Precision::F32 => DType::F32,
-            Precision::Bf16 => DType::BF16,
-        };
-        let variables = Variables::new(&self.variables, precision);
+        let variables = Variables::new(&self.variables, self.precision.dtype());
         Ok(self.model.forward(&variables, rows)?.to_dtype(DType::F32)?)
     }
 

@@ -140,7 +140,7 @@ impl Compressor {
                 self.power_sgd(values, &shapes, rank, workers)?
             }
         };
-        gradients.set_flat(&mean)
+        gradients.set_flat(mean)
     }
 
     /// Each worker's chunk goes to its owner in eight bits, who adds up and sends the mean to all in eight bits.

@@ -85,7 +85,7 @@ pub(super) fn serve(training: &Training, communicator: &mut ThreadCommunicator) 
         let from = communicator.receive_from_any(&mut message)?;
         if let Some((updates, values)) = message.split_last() {
             log.staleness.push(update - updates.to_bits());
-            gradients.set_flat(values)?;
+            gradients.set_flat(values.to_vec())?;
         }
         replica.optimiser.step(network, &gradients)?;
         communicator.send(from, &with_updates(network.parameters()?, update + 1))?;

@@ -147,9 +147,14 @@ impl Gradients {
     /// # Errors
     /// [`Error::Candle`] when the device fails.
     pub fn to_flat(&self) -> Result<Vec<f32>> {
+        self.to_flat_times(1.0)
+    }
+
+    /// The same, each number times `factor`.
+    pub(crate) fn to_flat_times(&self, factor: f32) -> Result<Vec<f32>> {
         let mut flat = Vec::with_capacity(self.elements());
         for tensor in &self.tensors {
-            append(tensor, &mut flat)?;
+            append_times(factor, tensor, &mut flat)?;
         }
         Ok(flat)
     }
@@ -158,7 +163,7 @@ impl Gradients {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] when `flat` has another length.
-    pub fn set_flat(&mut self, flat: &[f32]) -> Result<()> {
+    pub fn set_flat(&mut self, flat: Vec<f32>) -> Result<()> {
         if flat.len() != self.elements() {
             return Err(Error::invalid(format!(
                 "{} numbers were given for gradients of {} elements; both must come from the same model",
@@ -166,11 +171,14 @@ impl Gradients {
                 self.elements()
             )));
         }
+        let Some(device) = self.tensors.first().map(|tensor| tensor.device().clone()) else { return Ok(()) };
+        let all = Tensor::from_vec(flat, self.elements(), &device)?;
         let mut start = 0;
         for tensor in &mut self.tensors {
-            let end = start + tensor.elem_count();
-            *tensor = Tensor::from_slice(&flat[start..end], tensor.shape(), tensor.device())?;
-            start = end;
+            let elements = tensor.elem_count();
+            // Parts of one tensor share its memory.
+            *tensor = all.narrow(0, start, elements)?.reshape(tensor.shape())?;
+            start += elements;
         }
         Ok(())
     }
@@ -211,15 +219,15 @@ impl Gradients {
     }
 }
 
-/// Adds a tensor's numbers to the end of `flat`, without a copy in between on the CPU.
-pub(crate) fn append(tensor: &Tensor, flat: &mut Vec<f32>) -> Result<()> {
+/// Adds a tensor's numbers, each times `factor`, to the end of `flat`, without a copy in between on the CPU.
+fn append_times(factor: f32, tensor: &Tensor, flat: &mut Vec<f32>) -> Result<()> {
     let (storage, layout) = tensor.storage_and_layout();
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-        flat.extend_from_slice(&values[start..end]);
+        flat.extend(values[start..end].iter().map(|value| factor * value));
         return Ok(());
     }
     drop(storage);
-    flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
+    flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().map(|value| factor * value));
     Ok(())
 }
 

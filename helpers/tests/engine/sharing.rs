@@ -189,7 +189,7 @@ fn what_compression_leaves_out_comes_later() {
                     Synchronisation::default().average(&mut mean, &mut worker)?;
                     sum.iter_mut().for_each(|sum| *sum /= steps as f32);
                     let mut sent = own.clone();
-                    sent.set_flat(&sum)?;
+                    sent.set_flat(sum.clone())?;
                     sent.relative_error(&mean)
                 })
                 .unwrap();
@@ -217,7 +217,7 @@ fn a_matrix_of_low_rank_survives_power_sgd() {
                     flat[16 + 16 * row + column] = (row as f32 - 31.0) * (column as f32 + 1.0);
                 }
             }
-            gradients.set_flat(&flat)?;
+            gradients.set_flat(flat)?;
             let expected = gradients.clone();
             Compressor::new(Compression::PowerSgd { rank: 1 }).average(&mut gradients, &mut worker)?;
             gradients.relative_error(&expected)

@@ -52,8 +52,8 @@ const BENCHES: [Bench; 8] = [
     },
     Bench {
         name: "training",
-        about: "training steps of three models on one and two threads, beside PyTorch",
-        run: |workspace, _| training::beside_pytorch(workspace),
+        about: "training steps beside PyTorch, two workers on one machine, an all-reduce, and the roofline",
+        run: |workspace, _| training::training(workspace),
     },
     Bench { name: "setup", about: "the steps of a set-up; --cold does one with empty caches", run: cold::setup },
     Bench { name: "ci", about: "one run of .ci/run; --cold does one with empty caches", run: cold::ci },

@@ -53,6 +53,13 @@ impl Row {
         }
     }
 
+    /// The median of rates, where more is better, beside the peer's rates from the same run.
+    pub fn rate(case: &str, metric: &str, unit: &str, ours: Vec<f64>, (name, theirs): (&str, &[f64])) -> Self {
+        let (value, other) = (median(&ours), median(theirs));
+        let peer = format!("{name}: {} {unit}", shortened(other));
+        Self { samples: ours, peer, ratio: Some(value / other), ..Self::plain(case, metric, value, unit) }
+    }
+
     /// A plain value without a peer.
     pub fn plain(case: &str, metric: &str, value: f64, unit: &str) -> Self {
         Self {
