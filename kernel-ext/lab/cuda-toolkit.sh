@@ -1,10 +1,23 @@
 #!/usr/bin/env bash
-# Makes a CUDA toolkit from NVIDIA's wheels on PyPI, below target/lab/cuda, for machines without one (a GPU is not needed to
-# build), and prints the variables with which the helper crate's feature `cuda` then builds:
+# Prints the variables with which the helper crate's feature `cuda` builds (a GPU is not needed to build):
 #
 #     source <(bash kernel-ext/lab/cuda-toolkit.sh)
 #     cargo build --locked -p onramp --features cuda
+#
+# They name this machine's CUDA toolkit when there is one of version 12 or 13. Otherwise a toolkit is made from NVIDIA's wheels
+# on PyPI (1 GB), once, below target/lab/cuda.
 set -euo pipefail
+
+for nvcc in "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
+    if [ -x "$nvcc" ] && "$nvcc" --version | grep -qE 'release 1[23]\.'; then
+        home=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
+        # With a GPU in the machine, the build asks it for its compute capability.
+        command -v nvidia-smi >/dev/null || echo "export CUDA_COMPUTE_CAP=\${CUDA_COMPUTE_CAP:-90}"
+        echo "export CUDA_HOME=$home CUDA_PATH=$home NVCC=$nvcc PATH=$home/bin:\$PATH"
+        exit
+    fi
+done
+
 root=$(cd "$(dirname "$0")/../.." && pwd)
 toolkit=$root/target/lab/cuda
 # 13.0: newer ones than the drivers in the field serve nobody, and cudarc knows up to 13.4.

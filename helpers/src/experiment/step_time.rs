@@ -1,5 +1,7 @@
 //! How long one training step takes in one process.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::DataParallel;
@@ -98,6 +100,11 @@ impl StepTime {
         self
     }
 
+    /// Rows in a step.
+    pub fn row_count(&self) -> usize {
+        self.rows
+    }
+
     /// Takes the time.
     ///
     /// # Errors
@@ -148,6 +155,13 @@ impl StepTimer {
     /// Mean seconds of a step, over about 0.2 s.
     pub(super) fn sample(&self) -> Result<f64> {
         Ok(mean(&self.pool.install(|| self.bench.steps(0, 0, self.steps))?))
+    }
+}
+
+/// For example `M(256), 64 rows, f32`.
+impl fmt::Display for StepTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} rows, {}", self.model, self.rows, self.precision)
     }
 }
 

@@ -1,13 +1,24 @@
-//! Runs one serialised experiment in this fresh process.
+//! Runs one serialised experiment in this fresh process, or the benchmark of a GPU.
 //!
 //! The experiment is read as JSON from the file in the first argument, or from standard input; the result is
 //! written as JSON to standard output. What goes wrong is said on standard error, with exit code 2.
+
+mod gpu_benchmark;
 
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
 use onramp::Error;
 use onramp::experiment::Experiment;
+
+const HELP: &str = "\
+onramp-worker                     runs the experiment that stands as JSON on standard input
+onramp-worker FILE                the same with the experiment in this file
+onramp-worker --gpu-benchmark     measures this machine's GPU and prints tables
+    --cpu                         a small benchmark of the processor instead, to try the program
+    --samples N                   how often each time is taken (7)
+    --json FILE                   also writes everything that was measured to this file
+";
 
 fn main() -> ExitCode {
     match run() {
@@ -20,7 +31,16 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Error> {
-    let text = match std::env::args_os().nth(1) {
+    let mut arguments = std::env::args_os().skip(1);
+    let text = match arguments.next() {
+        Some(flag) if flag == "--help" => {
+            print!("{HELP}");
+            return Ok(());
+        }
+        Some(flag) if flag == "--gpu-benchmark" => {
+            let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+            return gpu_benchmark::Benchmark::from_arguments(arguments)?.run();
+        }
         Some(file) => std::fs::read_to_string(&file)
             .map_err(|cause| Error::io(format!("reading the experiment {}", file.to_string_lossy()), cause))?,
         None => {
