@@ -19,7 +19,7 @@ cat - <(gzip -9 --stdout "$program") >"$made.new" <<'START'
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-tail -n +24 "$0" | gzip -dc >"$folder/onramp-worker"
+LC_ALL=C sed '1,/^exit$/d' "$0" | gzip -dc >"$folder/onramp-worker"
 chmod +x "$folder/onramp-worker"
 # CUDA's libraries: those of a toolkit, or those that a Python with PyTorch brings along.
 of_python=$(python3 -c 'import glob, sys

@@ -23,6 +23,12 @@ pub trait Communicator {
     /// [`crate::Error::Interrupted`] when the run was asked to stop.
     fn all_reduce_sum(&mut self, values: &mut [f32]) -> Result<()>;
 
+    /// One all-reduce over several lists, as if they stood one after the other in a single one.
+    ///
+    /// # Errors
+    /// As for [`Communicator::all_reduce_sum`].
+    fn all_reduce_sum_coalesced(&mut self, lists: &mut [&mut [f32]]) -> Result<()>;
+
     /// The part of `elements` numbers that this worker owns in [`Communicator::reduce_scatter_sum`] and
     /// [`Communicator::all_gather`].
     fn chunk(&self, elements: usize) -> Range<usize> {

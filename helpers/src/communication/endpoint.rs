@@ -1,13 +1,13 @@
 //! Messages between the threads of a team.
 
 use std::collections::VecDeque;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::collective::{Call, Operation};
 use super::loan::{Lender, Loan, lend};
+use super::pieces::Pieces;
 use super::port::{Ports, wait_until};
 use super::watch::{LOOK, Watch};
 use crate::error::{Error, Result};
@@ -86,10 +86,16 @@ impl Endpoint {
 
     /// Sends a copy of `values` and goes on at once.
     pub(super) fn send(&mut self, call: Call, to: usize, values: &[f32]) -> Result<()> {
-        let mut copy = self.spare.pop().unwrap_or_default();
-        copy.clear();
+        let mut copy = self.empty();
         copy.extend_from_slice(values);
         self.dispatch(call, to, size_of_val(values), Content::Numbers(copy))
+    }
+
+    /// Memory for a message.
+    fn empty(&mut self) -> Vec<f32> {
+        let mut empty = self.spare.pop().unwrap_or_default();
+        empty.clear();
+        empty
     }
 
     /// Sends `numbers` as they stand, without a copy if they are many; the caller waits with [`Endpoint::settle`] until
@@ -97,11 +103,13 @@ impl Endpoint {
     ///
     /// # Safety
     /// Nobody may write to `numbers` until the lender that comes back, if one does, has been settled or dropped.
-    pub(super) unsafe fn lend(&mut self, call: Call, to: usize, numbers: NonNull<[f32]>) -> Result<Option<Lender>> {
+    pub(super) unsafe fn lend(&mut self, call: Call, to: usize, numbers: Pieces) -> Result<Option<Lender>> {
         let bytes = size_of::<f32>() * numbers.len();
         if self.ports.is_some() || bytes < LENT_BYTES {
+            let mut copy = self.empty();
             // SAFETY: the caller lends us the numbers for the time of this call at least.
-            return self.send(call, to, unsafe { numbers.as_ref() }).map(|()| None);
+            unsafe { numbers.for_each(|values| copy.extend_from_slice(values)) };
+            return self.dispatch(call, to, bytes, Content::Numbers(copy)).map(|()| None);
         }
         // SAFETY: as the caller promises.
         let (lender, loan) = unsafe { lend(numbers) };
@@ -134,14 +142,14 @@ impl Endpoint {
         self.to[to].send(message).map_err(|_| self.watch.gone(self.rank, to))
     }
 
-    /// Waits for the next message of worker `from`, lets `read` use its numbers, and keeps its memory.
-    pub(super) fn receive(&mut self, call: Call, from: usize, read: impl FnOnce(&[f32])) -> Result<()> {
+    /// Waits for the next message of worker `from`, lets `read` use its numbers, in one or more pieces, and keeps its memory.
+    pub(super) fn receive(&mut self, call: Call, from: usize, read: impl FnMut(&[f32])) -> Result<()> {
         let message = self.next_message(call, Some(from))?;
         self.numbers(call, message, read)
     }
 
     /// The same for whoever's message arrives first; says whose it was.
-    pub(super) fn receive_from_any(&mut self, call: Call, read: impl FnOnce(&[f32])) -> Result<usize> {
+    pub(super) fn receive_from_any(&mut self, call: Call, read: impl FnMut(&[f32])) -> Result<usize> {
         let message = self.next_message(call, None)?;
         let from = message.from;
         self.numbers(call, message, read).map(|()| from)
@@ -155,7 +163,7 @@ impl Endpoint {
         }
     }
 
-    fn numbers(&mut self, call: Call, message: Message, read: impl FnOnce(&[f32])) -> Result<()> {
+    fn numbers(&mut self, call: Call, message: Message, mut read: impl FnMut(&[f32])) -> Result<()> {
         let values = match message.content {
             Content::Numbers(values) => values,
             Content::Lent(loan) => {

@@ -3,9 +3,10 @@
 //! Message-passing systems call it the rendezvous protocol: no copy is made, and the sender must leave the numbers alone
 //! until the receiver has read them. For small messages waiting costs more than a copy, so those are sent eagerly.
 
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::pieces::Pieces;
 
 /// Nobody reads the numbers yet, and the lender may withdraw them.
 const OFFERED: u8 = 0;
@@ -19,19 +20,16 @@ pub(super) struct Lender(Arc<AtomicU8>);
 
 /// The borrower's side.
 pub(super) struct Loan {
-    numbers: NonNull<[f32]>,
+    numbers: Pieces,
     state: Arc<AtomicU8>,
 }
-
-// SAFETY: a loan is read on one thread, between OFFERED and RETURNED; `lend` asks for the rest.
-unsafe impl Send for Loan {}
 
 /// Lends numbers.
 ///
 /// # Safety
 /// They must stay where they are, and nobody may write to them, until the [`Lender`] says that they are back or is dropped.
 /// It must be dropped, not forgotten.
-pub(super) unsafe fn lend(numbers: NonNull<[f32]>) -> (Lender, Loan) {
+pub(super) unsafe fn lend(numbers: Pieces) -> (Lender, Loan) {
     let state = Arc::new(AtomicU8::new(OFFERED));
     (Lender(Arc::clone(&state)), Loan { numbers, state })
 }
@@ -55,14 +53,14 @@ impl Drop for Lender {
 }
 
 impl Loan {
-    /// Lets `read` use the numbers and gives them back. False when they were withdrawn before.
-    pub(super) fn read(self, read: impl FnOnce(&[f32])) -> bool {
+    /// Lets `read` use the numbers, piece by piece, and gives them back. False when they were withdrawn before.
+    pub(super) fn read(self, read: impl FnMut(&[f32])) -> bool {
         if self.state.compare_exchange(OFFERED, READ, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return false;
         }
         // SAFETY: the lender sees READ and keeps the numbers as they are until this loan is dropped, after `read` has
         // returned or panicked.
-        read(unsafe { self.numbers.as_ref() });
+        unsafe { self.numbers.for_each(read) };
         true
     }
 }
@@ -75,31 +73,40 @@ impl Drop for Loan {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pieces::Lists;
     use super::*;
+
+    /// # Safety
+    /// As for [`lend`].
+    unsafe fn lend_all(numbers: &mut [f32]) -> (Lender, Loan) {
+        let elements = 0..numbers.len();
+        // SAFETY: as the caller promises.
+        unsafe { lend(Lists::new(&mut [numbers]).pieces(&elements)) }
+    }
 
     #[test]
     fn numbers_are_back_once_they_were_read_or_the_loan_is_gone() {
-        let numbers = [1.0, 2.0];
+        let mut numbers = [1.0, 2.0];
         // SAFETY: `numbers` outlives both lenders, and nobody writes to them.
-        let (lender, loan) = unsafe { lend(NonNull::from(&numbers[..])) };
+        let (lender, loan) = unsafe { lend_all(&mut numbers) };
         assert!(!lender.is_back());
         let sum = std::thread::spawn(move || {
             let mut sum = 0.0;
-            assert!(loan.read(|numbers| sum = numbers.iter().sum()));
+            assert!(loan.read(|numbers| sum += numbers.iter().sum::<f32>()));
             sum
         });
         assert_eq!(sum.join().expect("the reader does not panic"), 3.0);
         assert!(lender.is_back());
-        let (lender, loan) = unsafe { lend(NonNull::from(&numbers[..])) };
+        let (lender, loan) = unsafe { lend_all(&mut numbers) };
         drop(loan);
         assert!(lender.is_back());
     }
 
     #[test]
     fn what_was_withdrawn_is_not_read() {
-        let numbers = [1.0];
+        let mut numbers = [1.0];
         // SAFETY: as above.
-        let (lender, loan) = unsafe { lend(NonNull::from(&numbers[..])) };
+        let (lender, loan) = unsafe { lend_all(&mut numbers) };
         drop(lender);
         assert!(!loan.read(|_| panic!("withdrawn numbers were read")));
     }
@@ -109,7 +116,7 @@ mod tests {
         let mut numbers = vec![1.0_f32; 1000];
         let (begun, has_begun) = std::sync::mpsc::channel();
         // SAFETY: the lender is dropped before `numbers` is written to.
-        let (lender, loan) = unsafe { lend(NonNull::from(&numbers[..])) };
+        let (lender, loan) = unsafe { lend_all(&mut numbers) };
         let reader = std::thread::spawn(move || {
             let mut same = false;
             loan.read(|numbers| {

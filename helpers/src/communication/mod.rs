@@ -14,6 +14,7 @@ mod communicator;
 mod endpoint;
 mod link;
 mod loan;
+mod pieces;
 mod port;
 mod replay;
 mod synchronisation;

@@ -51,20 +51,23 @@ impl Synchronisation {
     pub fn average(&self, gradients: &mut Gradients, workers: &mut dyn Communicator) -> Result<()> {
         self.validate()?;
         let share = 1.0 / workers.world_size() as f32;
+        let mut parts = gradients.to_parts()?;
+        parts.iter_mut().flatten().for_each(|value| *value *= share);
+        self.sum(&mut parts, workers)?;
+        gradients.set_parts(parts)
+    }
+
+    /// Replaces the numbers of each variable by their sums over all workers.
+    pub(crate) fn sum(&self, parts: &mut [Vec<f32>], workers: &mut dyn Communicator) -> Result<()> {
         match self {
-            Self::PerVariable => {
-                for index in 0..gradients.tensors().len() {
-                    let mut values = gradients.tensors()[index].flatten_all()?.to_vec1::<f32>()?;
-                    values.iter_mut().for_each(|value| *value *= share);
-                    workers.all_reduce_sum(&mut values)?;
-                    gradients.set_tensor(index, values)?;
+            Self::PerVariable => parts.iter_mut().try_for_each(|part| workers.all_reduce_sum(part)),
+            Self::Buckets { bytes } | Self::Overlapped { bytes } => {
+                let mut rest: Vec<&mut [f32]> = parts.iter_mut().map(Vec::as_mut_slice).collect();
+                while !rest.is_empty() {
+                    let mut bucket = bucket(&mut rest, bytes / size_of::<f32>());
+                    workers.all_reduce_sum_coalesced(&mut bucket)?;
                 }
                 Ok(())
-            }
-            Self::Buckets { bytes } | Self::Overlapped { bytes } => {
-                let mut flat = gradients.to_flat_times(share)?;
-                flat.chunks_mut(bytes / size_of::<f32>()).try_for_each(|bucket| workers.all_reduce_sum(bucket))?;
-                gradients.set_flat(flat)
             }
         }
     }
@@ -135,4 +138,22 @@ pub(crate) fn buckets(bytes: usize, variables: &[usize]) -> Vec<Vec<usize>> {
         room = room.saturating_sub(variables[index]);
     }
     buckets
+}
+
+/// Takes the first so many elements away from the front of `rest`.
+fn bucket<'a>(rest: &mut Vec<&'a mut [f32]>, elements: usize) -> Vec<&'a mut [f32]> {
+    let mut room = elements;
+    let mut bucket = Vec::new();
+    while room > 0 && !rest.is_empty() {
+        let part = std::mem::take(&mut rest[0]);
+        let (front, back) = part.split_at_mut(room.min(part.len()));
+        room -= front.len();
+        bucket.push(front);
+        if back.is_empty() {
+            rest.remove(0);
+        } else {
+            rest[0] = back;
+        }
+    }
+    bucket
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::collective::{Call, Operation};
 use super::endpoint::Endpoint;
+use super::pieces::Lists;
 use super::port::wait_until;
-use super::{Action, Algorithm, Collective, Communicator, Round};
+use super::{Algorithm, Collective, Communicator, Round};
 use crate::error::{Error, Result};
 
 /// A worker thread's connection to the others of its [`Team`](super::Team).
@@ -30,9 +30,13 @@ impl ThreadCommunicator {
     }
 
     fn carry_out(&mut self, collective: Collective, values: &mut [f32]) -> Result<()> {
+        self.carry_out_coalesced(collective, &mut [values])
+    }
+
+    fn carry_out_coalesced(&mut self, collective: Collective, lists: &mut [&mut [f32]]) -> Result<()> {
         collective.validate(self.world_size())?;
-        let call = self.collective_call(collective, values.len());
-        self.make(call, |worker| worker.exchange(call, collective, values))
+        let call = self.collective_call(collective, lists.iter().map(|list| list.len()).sum());
+        self.make(call, |worker| worker.exchange(call, collective, &Lists::new(lists)))
     }
 
     fn collective_call(&mut self, collective: Collective, elements: usize) -> Call {
@@ -76,33 +80,26 @@ impl ThreadCommunicator {
         wait_until(Instant::now() + longer, || self.endpoint.watch().look(self.rank()))
     }
 
-    fn exchange(&mut self, call: Call, collective: Collective, values: &mut [f32]) -> Result<()> {
+    fn exchange(&mut self, call: Call, collective: Collective, lists: &Lists) -> Result<()> {
         let (rank, world_size) = (self.rank(), self.world_size());
         let rounds = self
             .rounds
             .entry((collective, call.elements))
             .or_insert_with(|| collective.rounds(world_size, call.elements));
-        // All parts are reached through this one pointer: while some are lent to other threads, others are written to.
-        let base = NonNull::from(values).cast::<f32>();
-        // SAFETY: the transfers of a call stay within its elements, which the rounds were made for.
-        let part = |elements: &Range<usize>| unsafe {
-            NonNull::slice_from_raw_parts(base.add(elements.start), elements.len())
-        };
         for round in rounds.iter() {
             let mut lenders = Vec::new();
             for transfer in round.iter().filter(|transfer| transfer.from == rank) {
-                // SAFETY: what a worker sends in a round it does not receive in the same round, and `values` is ours until
+                // SAFETY: what a worker sends in a round it does not receive in the same round, and the lists are ours until
                 // all lenders of the round are settled or, after an error, dropped.
-                let lender = unsafe { self.endpoint.lend(call, transfer.to, part(&transfer.elements)) }?;
+                let lender = unsafe { self.endpoint.lend(call, transfer.to, lists.pieces(&transfer.elements)) }?;
                 lenders.extend(lender.map(|lender| (lender, transfer.to)));
             }
             for transfer in round.iter().filter(|transfer| transfer.to == rank) {
-                // SAFETY: as above, nobody reads these elements now.
-                let own = unsafe { part(&transfer.elements).as_mut() };
+                let mut own = lists.pieces(&transfer.elements);
                 // The same call has the same rounds, so the lengths agree.
-                self.endpoint.receive(call, transfer.from, |received| match transfer.action {
-                    Action::Add => own.iter_mut().zip(received).for_each(|(own, other)| *own += other),
-                    Action::Replace => own.copy_from_slice(received),
+                self.endpoint.receive(call, transfer.from, |received| {
+                    // SAFETY: as above, nobody reads these elements now.
+                    unsafe { own.take_in(received, transfer.action) }
                 })?;
             }
             lenders.into_iter().try_for_each(|(lender, to)| self.endpoint.settle(lender, to))?;
@@ -122,6 +119,10 @@ impl Communicator for ThreadCommunicator {
 
     fn all_reduce_sum(&mut self, values: &mut [f32]) -> Result<()> {
         self.carry_out(Collective::AllReduce(self.algorithm), values)
+    }
+
+    fn all_reduce_sum_coalesced(&mut self, lists: &mut [&mut [f32]]) -> Result<()> {
+        self.carry_out_coalesced(Collective::AllReduce(self.algorithm), lists)
     }
 
     fn reduce_scatter_sum(&mut self, values: &mut [f32]) -> Result<Range<usize>> {

@@ -287,7 +287,7 @@ impl Bench {
             let start = Instant::now();
             let mut ready = vec![0.0; elements.len()];
             let (_, gradients) = Gradients::collected(network, |collect| {
-                Gradients::handed_over(network, batch, &mut |index, values| {
+                Gradients::handed_over(network, batch, 1.0, &mut |index, values| {
                     ready[index] = start.elapsed().as_secs_f64();
                     collect(index, values)
                 })

@@ -8,6 +8,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::model::Network;
 use crate::training::Gradients;
+use crate::training::pass::Ready;
 
 /// One worker's side of averaging gradients, step after step.
 ///
@@ -65,12 +66,22 @@ impl<C: Communicator + Send + 'static> GradientMean<C> {
     pub fn of(&mut self, network: &Network, batch: &Batch) -> Result<(f64, Gradients)> {
         match &mut self.path {
             Path::AfterThePass(workers) => {
-                let (loss, mut gradients) = Gradients::of(network, batch)?;
-                match &mut self.compressor {
-                    Some(compressor) => compressor.average(&mut gradients, workers)?,
-                    None => self.synchronisation.average(&mut gradients, workers)?,
+                if let Some(compressor) = &mut self.compressor {
+                    let (loss, mut gradients) = Gradients::of(network, batch)?;
+                    compressor.average(&mut gradients, workers)?;
+                    return Ok((loss, gradients));
                 }
-                Ok((loss, gradients))
+                let mut parts = vec![Vec::new(); network.variables().len()];
+                // Each worker's share of the mean, so that the sum is the mean.
+                let loss = Gradients::handed_over(network, batch, self.share, &mut |index, values| {
+                    parts[index] = values;
+                    Ok(())
+                })?;
+                self.synchronisation.sum(&mut parts, workers)?;
+                let hand_over = |ready: &mut Ready| {
+                    parts.into_iter().enumerate().try_for_each(|(index, values)| ready(index, values))
+                };
+                Ok((loss, Gradients::collected(network, hand_over)?.1))
             }
             Path::DuringThePass { background, bytes } => overlapped(network, batch, background, *bytes, self.share),
         }
@@ -124,7 +135,7 @@ fn overlapped<C: Communicator + Send + 'static>(
     let buckets = buckets(bytes, &elements);
     let mut waiting: Vec<Option<Vec<f32>>> = vec![None; elements.len()];
     let mut begun = 0;
-    let loss = Gradients::handed_over(network, batch, &mut |index, values| {
+    let loss = Gradients::handed_over(network, batch, share, &mut |index, values| {
         waiting[index] = Some(values);
         // Bucket by bucket in the same order on all workers, whichever gradient comes first.
         while let Some(bucket) =
@@ -137,8 +148,7 @@ fn overlapped<C: Communicator + Send + 'static>(
     })?;
     let (_, gradients) = Gradients::collected(network, |ready| {
         for bucket in &buckets {
-            let mut sum = background.next()?;
-            sum.iter_mut().for_each(|value| *value *= share);
+            let sum = background.next()?;
             let mut rest = sum.as_slice();
             for index in bucket {
                 let (own, after) = rest.split_at(elements[*index]);

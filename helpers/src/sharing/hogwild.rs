@@ -69,7 +69,7 @@ impl Worker for Hogwild<'_> {
         network.set_parameters(&self.shared.read())?;
         let optimiser = &self.training.optimiser;
         let rate = optimiser.learning_rate_at(self.steps) as f32;
-        let loss = Gradients::handed_over(network, &batch, &mut |index, gradient| {
+        let loss = Gradients::handed_over(network, &batch, 1.0, &mut |index, gradient| {
             self.shared.descend(self.starts[index], &gradient, rate, optimiser.weight_decay as f32);
             Ok(())
         })?;

@@ -64,9 +64,8 @@ impl<'a> Pipeline<'a> {
             let (mut output, way_back) = pass::chain::forward(&blocks, Cow::Owned(input), &mut None)?;
             if is_last {
                 let share = 1.0 / self.micro_batches as f32;
-                loss +=
-                    f64::from(share) * pass::loss::cross_entropy(&mut output, &pass::labels(&batch)?, model.classes())?;
-                output.iter_mut().for_each(|gradient| *gradient *= share);
+                let labels = pass::labels(&batch)?;
+                loss += f64::from(share) * pass::loss::cross_entropy(&mut output, &labels, model.classes(), share)?;
                 turns.push((way_back, output));
             } else {
                 workers.send(rank + 1, &output)?;

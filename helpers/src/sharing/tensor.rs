@@ -32,7 +32,7 @@ impl Worker for Tensor<'_> {
         let batch = self.data.batch(rows, network.device())?;
         let workers = &mut self.communicator;
         let (loss, gradients) = Gradients::collected(network, |ready| {
-            pass::loss_and_gradients(network, &batch, &mut Some(workers), ready)
+            pass::loss_and_gradients(network, &batch, 1.0, &mut Some(workers), ready)
         })?;
         optimiser.step(network, &gradients)?;
         Ok(Some(loss))

@@ -20,10 +20,15 @@ impl Gradients {
     /// # Errors
     /// [`Error::Candle`] when the batch does not fit the network.
     pub fn of(network: &Network, batch: &Batch) -> Result<(f64, Self)> {
+        Self::weighted(network, batch, 1.0)
+    }
+
+    /// The loss, and `weight` times its gradient.
+    fn weighted(network: &Network, batch: &Batch, weight: f64) -> Result<(f64, Self)> {
         if !network.device().is_cpu() {
-            return Self::by_differentiation(network, batch);
+            return Self::by_differentiation(network, batch, weight);
         }
-        Self::collected(network, |ready| pass::loss_and_gradients(network, batch, &mut None, ready))
+        Self::collected(network, |ready| pass::loss_and_gradients(network, batch, weight as f32, &mut None, ready))
     }
 
     /// Zeros of the network's shape, to be replaced by [`Gradients::set_flat`].
@@ -52,13 +57,13 @@ impl Gradients {
         Ok((result, Self { names, tensors }))
     }
 
-    /// The pass forward and back that hands over each variable's gradient, with the variable's number, as soon as it
-    /// is there: on the CPU while the pass goes on, elsewhere all at the end, the last layer's first.
-    pub(crate) fn handed_over(network: &Network, batch: &Batch, ready: &mut pass::Ready) -> Result<f64> {
+    /// The pass forward and back that hands over `weight` times each variable's gradient, with the variable's number, as
+    /// soon as it is there: on the CPU while the pass goes on, elsewhere all at the end, the last layer's first.
+    pub(crate) fn handed_over(network: &Network, batch: &Batch, weight: f32, ready: &mut pass::Ready) -> Result<f64> {
         if network.device().is_cpu() {
-            return pass::loss_and_gradients(network, batch, &mut None, ready);
+            return pass::loss_and_gradients(network, batch, weight, &mut None, ready);
         }
-        let (loss, gradients) = Self::by_differentiation(network, batch)?;
+        let (loss, gradients) = Self::by_differentiation(network, batch, f64::from(weight))?;
         for (index, tensor) in gradients.tensors.iter().enumerate().rev() {
             ready(index, tensor.flatten_all()?.to_vec1::<f32>()?)?;
         }
@@ -66,10 +71,10 @@ impl Gradients {
     }
 
     /// The same by candle's automatic differentiation, on any device.
-    fn by_differentiation(network: &Network, batch: &Batch) -> Result<(f64, Self)> {
+    fn by_differentiation(network: &Network, batch: &Batch, weight: f64) -> Result<(f64, Self)> {
         let scores = network.forward(&batch.features)?;
         let loss = candle_nn::loss::cross_entropy(&scores, &batch.labels)?;
-        let store = loss.backward()?;
+        let store = if weight == 1.0 { loss.backward()? } else { (&loss * weight)?.backward()? };
         let mut names = Vec::new();
         let mut tensors = Vec::new();
         for (name, variable) in network.variables() {
@@ -107,20 +112,13 @@ impl Gradients {
         let mut sum: Option<(f64, Self)> = None;
         for batch in batches {
             let share = batch.rows() as f64 / rows as f64;
-            let (loss, gradients) = Self::of(network, batch)?;
+            let (loss, gradients) = Self::weighted(network, batch, share)?;
             sum = Some(match sum {
-                None => (share * loss, gradients.scaled(share)?),
-                Some((before, so_far)) => (before + share * loss, so_far.plus(&gradients.scaled(share)?)?),
+                None => (share * loss, gradients),
+                Some((before, so_far)) => (before + share * loss, so_far.plus(&gradients)?),
             });
         }
         sum.ok_or_else(|| Error::invalid("there are 0 batches to take a gradient over; pass at least one"))
-    }
-
-    fn scaled(mut self, factor: f64) -> Result<Self> {
-        for tensor in &mut self.tensors {
-            *tensor = (&*tensor * factor)?;
-        }
-        Ok(self)
     }
 
     fn plus(mut self, other: &Self) -> Result<Self> {
@@ -147,14 +145,9 @@ impl Gradients {
     /// # Errors
     /// [`Error::Candle`] when the device fails.
     pub fn to_flat(&self) -> Result<Vec<f32>> {
-        self.to_flat_times(1.0)
-    }
-
-    /// The same, each number times `factor`.
-    pub(crate) fn to_flat_times(&self, factor: f32) -> Result<Vec<f32>> {
         let mut flat = Vec::with_capacity(self.elements());
         for tensor in &self.tensors {
-            append_times(factor, tensor, &mut flat)?;
+            append(tensor, &mut flat)?;
         }
         Ok(flat)
     }
@@ -183,10 +176,17 @@ impl Gradients {
         Ok(())
     }
 
-    /// Replaces the tensor at `index` by one with these numbers and the same shape.
-    pub(crate) fn set_tensor(&mut self, index: usize, values: Vec<f32>) -> Result<()> {
-        let tensor = &mut self.tensors[index];
-        *tensor = Tensor::from_vec(values, tensor.shape(), tensor.device())?;
+    /// The numbers of each tensor.
+    pub(crate) fn to_parts(&self) -> Result<Vec<Vec<f32>>> {
+        let numbers = |tensor: &Tensor| Ok(tensor.flatten_all()?.to_vec1::<f32>()?);
+        self.tensors.iter().map(numbers).collect()
+    }
+
+    /// Replaces the numbers of each tensor.
+    pub(crate) fn set_parts(&mut self, parts: Vec<Vec<f32>>) -> Result<()> {
+        for (tensor, values) in self.tensors.iter_mut().zip(parts) {
+            *tensor = Tensor::from_vec(values, tensor.shape(), tensor.device())?;
+        }
         Ok(())
     }
 
@@ -219,15 +219,15 @@ impl Gradients {
     }
 }
 
-/// Adds a tensor's numbers, each times `factor`, to the end of `flat`, without a copy in between on the CPU.
-fn append_times(factor: f32, tensor: &Tensor, flat: &mut Vec<f32>) -> Result<()> {
+/// Adds a tensor's numbers to the end of `flat`, without a copy in between on the CPU.
+fn append(tensor: &Tensor, flat: &mut Vec<f32>) -> Result<()> {
     let (storage, layout) = tensor.storage_and_layout();
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-        flat.extend(values[start..end].iter().map(|value| factor * value));
+        flat.extend_from_slice(&values[start..end]);
         return Ok(());
     }
     drop(storage);
-    flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().map(|value| factor * value));
+    flat.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
     Ok(())
 }
 
@@ -241,7 +241,7 @@ mod tests {
     fn agrees(model: impl Architecture, batch: &Batch) -> Result<()> {
         let network = model.build(3, &Device::Cpu)?;
         let (loss, written) = Gradients::of(&network, batch)?;
-        let (reference_loss, reference) = Gradients::by_differentiation(&network, batch)?;
+        let (reference_loss, reference) = Gradients::by_differentiation(&network, batch, 1.0)?;
         assert!((loss - reference_loss).abs() < 1e-5, "{loss}, {reference_loss} by differentiation");
         assert_eq!(written.names, reference.names);
         for (own, its) in written.tensors.iter().zip(&reference.tensors) {

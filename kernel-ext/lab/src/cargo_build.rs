@@ -29,17 +29,30 @@ struct Message {
     fresh: bool,
 }
 
-/// Runs `cargo build` for one package with the given extra arguments.
+/// A cargo with these arguments and nothing else.
+pub fn plain(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = cargo(workspace);
+    command.args(arguments);
+    command
+}
+
+/// Runs `cargo build` for one package with the given extra arguments, by the command that `cargo` makes of them.
 ///
 /// # Errors
 /// When the build fails; the message holds the compiler's first errors.
-pub fn build(workspace: &Workspace, package: &str, extra: &[&str], progress: &mut Progress) -> Result<Built> {
+pub fn build(
+    workspace: &Workspace,
+    package: &str,
+    extra: &[&str],
+    cargo: impl Fn(&[&str]) -> Command,
+    progress: &mut Progress,
+) -> Result<Built> {
     let mut log = Log::create(&workspace.lab().join(format!("logs/{package}.log")))?;
     progress.working_on("counting crates");
     progress.set_total(package_count(workspace, package));
 
-    let mut command = cargo(workspace);
-    command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--package", package]).args(extra);
+    let arguments = ["build", "--locked", "--message-format=json-render-diagnostics", "--package", package];
+    let mut command = cargo(&[&arguments, extra].concat());
 
     let mut built = Built::default();
     let mut packages = BTreeSet::new();

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::cuda;
 use crate::requirement::{self, Finding, State};
 use crate::setup;
 use crate::workspace::Workspace;
@@ -23,6 +24,7 @@ fn hard_requirements(workspace: &Workspace) -> Vec<Finding> {
 pub fn examine(workspace: &Workspace) -> Result<()> {
     let mut findings = hard_requirements(workspace);
     findings.push(requirement::port());
+    findings.push(cuda::finding(workspace));
     findings.push(setup::standing(workspace));
     for finding in &findings {
         println!("{}", line(finding));

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cargo_build;
+mod cuda;
 mod doctor;
 mod export;
 mod headless;
@@ -42,7 +43,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Does everything but opening JupyterLab; skips what is up to date
-    Setup,
+    Setup {
+        /// Builds the experiments for NVIDIA GPUs, now and from now on
+        #[arg(long, conflicts_with = "no_cuda")]
+        cuda: bool,
+        /// Builds them for the CPU alone again
+        #[arg(long)]
+        no_cuda: bool,
+    },
     /// Checks what this machine needs and names the fix for what is missing
     Doctor,
     /// Executes notebooks without a browser; fails when a cell fails
@@ -98,7 +106,12 @@ fn perform(task: Option<Task>) -> anyhow::Result<()> {
             setup::run(&workspace)?;
             jupyter::open(&workspace)
         }
-        Some(Task::Setup) => setup::run_and_tell(&workspace),
+        Some(Task::Setup { cuda, no_cuda }) => {
+            if cuda || no_cuda {
+                cuda::want(&workspace, cuda)?;
+            }
+            setup::run_and_tell(&workspace)
+        }
         Some(Task::Doctor) => doctor::examine(&workspace),
         Some(Task::Run { notebooks, timeout }) => {
             let notebooks = headless::find_all(&workspace, &notebooks)?;

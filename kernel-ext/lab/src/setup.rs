@@ -14,7 +14,7 @@ use crate::requirement::Finding;
 use crate::stamp::{Inputs, Stamps, Standing};
 use crate::step_times::StepTimes;
 use crate::workspace::Workspace;
-use crate::{cargo_build, export, kernelspec, python};
+use crate::{cargo_build, cuda, export, kernelspec, python};
 
 /// One step of the set-up.
 struct Step {
@@ -52,10 +52,14 @@ const STEPS: [Step; 6] = [
     Step {
         name: "helpers",
         title: "helper library",
-        inputs: helper_inputs,
+        inputs: |workspace| {
+            let cuda = if cuda::is_wanted(workspace) { "with CUDA" } else { "without CUDA" };
+            helper_inputs(workspace)?.text("CUDA", cuda).file(workspace.root(), "kernel-ext/lab/cuda-toolkit.sh")
+        },
         outputs: |workspace| vec![workspace.helper_library(), workspace.worker_program()],
         make: |workspace, progress| {
-            cargo_build::build(workspace, "onramp", &["--lib", "--bins"], progress)
+            let build = |arguments: &[&str]| cuda::cargo_for_helpers(workspace, arguments);
+            cargo_build::build(workspace, "onramp", &["--lib", "--bins"], build, progress)
                 .map(|built| note_compiled(workspace, "helpers", built))
         },
     },
@@ -69,7 +73,8 @@ const STEPS: [Step; 6] = [
         },
         outputs: |workspace| vec![workspace.kernel_program()],
         make: |workspace, progress| {
-            cargo_build::build(workspace, "onramp-kernel", &[], progress)
+            let build = |arguments: &[&str]| cargo_build::plain(workspace, arguments);
+            cargo_build::build(workspace, "onramp-kernel", &[], build, progress)
                 .map(|built| note_compiled(workspace, "kernel", built))
         },
     },
@@ -110,7 +115,8 @@ fn build_inputs(workspace: &Workspace) -> Result<Inputs> {
 }
 
 fn helper_inputs(workspace: &Workspace) -> Result<Inputs> {
-    build_inputs(workspace)?.file(workspace.root(), "helpers/Cargo.toml")?.folder(workspace.root(), "helpers/src")
+    let inputs = build_inputs(workspace)?.file(workspace.root(), "helpers/Cargo.toml")?;
+    inputs.file(workspace.root(), "helpers/build.rs")?.folder(workspace.root(), "helpers/src")
 }
 
 /// How many crates were compiled is kept beside the step's time: the sum shows that each is compiled once.
@@ -140,6 +146,9 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     drop(lock);
     if done > 0 {
         eprintln!("Set-up finished in {}.", readable(started.elapsed()));
+        if let Some(offer) = cuda::offer(workspace) {
+            eprintln!("{offer}");
+        }
     }
     Ok(())
 }
@@ -151,6 +160,9 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 pub fn run_and_tell(workspace: &Workspace) -> Result<()> {
     if next_stale(workspace)?.is_none() {
         println!("Everything is up to date. `cargo lab` opens JupyterLab.");
+        if let Some(offer) = cuda::offer(workspace) {
+            println!("{offer}");
+        }
         return Ok(());
     }
     run(workspace)

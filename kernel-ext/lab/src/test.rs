@@ -4,6 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo_build;
+use crate::cuda;
 use crate::process::{Stream, cargo, clean_command, run_by_line};
 use crate::python::venv_command;
 use crate::setup;
@@ -36,19 +38,22 @@ const SUITES: [Suite; 7] = [
         name: "lab",
         heading: "the lab command",
         needs_setup: false,
-        run: |w| cargo_test(w, &["--package", "onramp-lab"]),
+        run: |w| cargo_test(&["--package", "onramp-lab"], |arguments| cargo_build::plain(w, arguments)),
     },
     Suite {
         name: "helpers",
         heading: "the helper crate",
         needs_setup: true,
-        run: |w| cargo_test(w, &["--package", "onramp", "--lib", "--test", "main", "--test", "clock"]),
+        run: |w| {
+            let programs = ["--package", "onramp", "--lib", "--test", "main", "--test", "clock"];
+            cargo_test(&programs, |arguments| cuda::cargo_for_helpers(w, arguments))
+        },
     },
     Suite {
         name: "kernel",
         heading: "the kernel's own tests",
         needs_setup: true,
-        run: |w| cargo_test(w, &["--package", "onramp-kernel"]),
+        run: |w| cargo_test(&["--package", "onramp-kernel"], |arguments| cargo_build::plain(w, arguments)),
     },
     Suite { name: "sync", heading: "notebooks against their sources", needs_setup: true, run: sync },
     Suite { name: "broken", heading: "a broken notebook must be caught", needs_setup: true, run: broken_notebook },
@@ -128,9 +133,8 @@ fn format(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome { tally: Tally::PASSED, ..Outcome::default() })
 }
 
-fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Result<Outcome> {
-    let mut command = cargo(workspace);
-    command.args(["test", "--locked", "--no-fail-fast"]).args(arguments);
+fn cargo_test(arguments: &[&str], cargo: impl Fn(&[&str]) -> Command) -> Result<Outcome> {
+    let mut command = cargo(&[&["test", "--locked", "--no-fail-fast"], arguments].concat());
     let (mut tally, success) = watch(&mut command)?;
     if !success && tally.failed == 0 {
         // The tests did not compile, or a test program crashed: no closing line speaks of that.

@@ -18,7 +18,7 @@ pub(super) fn pass(model: &Convnet, pass: &Pass, ready: &mut Ready) -> Result<f6
     let mut second_images = second.forward(&second_patches);
     relu(&mut second_images);
     let mut gradient = dense.forward(&second_images);
-    let loss = cross_entropy(&mut gradient, pass.labels, model.classes())?;
+    let loss = cross_entropy(&mut gradient, pass.labels, model.classes(), pass.weight)?;
     dense.gradients(&second_images, &gradient, ready)?;
     let mut gradient = dense.back(&gradient);
     relu_back(&mut gradient, &second_images);

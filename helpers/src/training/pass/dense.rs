@@ -4,7 +4,7 @@
 //! dW = x^T dy;  db = sum of dy's rows;  dx = dy W^T
 //! ```
 
-use super::matrix::{Before, Matrix, multiply};
+use super::matrix::{Before, Matrix, multiply, product};
 use super::{Parameters, Ready};
 use crate::communication::Communicator;
 use crate::error::Result;
@@ -69,20 +69,14 @@ impl<'a> Dense<'a> {
     /// Hands over dW and db.
     pub(super) fn gradients(&self, input: &[f32], of_output: &[f32], ready: &mut Ready) -> Result<()> {
         let (inputs, outputs) = (self.inputs(), self.outputs());
-        let mut of_weights = vec![0.0; inputs * outputs];
         let (input, gradient) = (Matrix::new(input, inputs), Matrix::new(of_output, outputs));
-        multiply(input.t(), gradient, 1.0, Before::Replaced, &mut of_weights, outputs);
-        ready(self.weight.0, of_weights)?;
+        ready(self.weight.0, product(input.t(), gradient))?;
         ready(self.bias.0, column_sums(of_output, outputs))
     }
 
     /// dx.
     pub(super) fn back(&self, of_output: &[f32]) -> Vec<f32> {
-        let (inputs, outputs) = (self.inputs(), self.outputs());
-        let mut of_input = vec![0.0; of_output.len() / outputs * inputs];
-        let gradient = Matrix::new(of_output, outputs);
-        multiply(gradient, self.weights().t(), 1.0, Before::Replaced, &mut of_input, inputs);
-        of_input
+        product(Matrix::new(of_output, self.outputs()), self.weights().t())
     }
 }
 

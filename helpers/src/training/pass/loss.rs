@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 
-/// Replaces `scores` (n, classes) by their gradient, (softmax(scores) - one-hot(label)) / n, and returns the loss.
-pub(crate) fn cross_entropy(scores: &mut [f32], labels: &[u32], classes: usize) -> Result<f64> {
+/// Replaces `scores` (n, classes) by `weight` times their gradient, (softmax(scores) - one-hot(label)) / n, and returns the
+/// loss. All gradients further back are then `weight` times themselves, too.
+pub(crate) fn cross_entropy(scores: &mut [f32], labels: &[u32], classes: usize, weight: f32) -> Result<f64> {
     if scores.len() != labels.len() * classes {
         return Err(Error::invalid(format!(
             "the batch has {} labels for {} predictions of {classes} classes; give each prediction a label",
@@ -11,7 +12,7 @@ pub(crate) fn cross_entropy(scores: &mut [f32], labels: &[u32], classes: usize) 
             scores.len() / classes
         )));
     }
-    let share = 1.0 / labels.len() as f32;
+    let share = weight / labels.len() as f32;
     let mut loss = 0.0;
     for (row, &label) in scores.chunks_exact_mut(classes).zip(labels) {
         let own = *row.get(label as usize).ok_or_else(|| {

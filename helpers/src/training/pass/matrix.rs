@@ -55,6 +55,23 @@ pub(crate) fn multiply(a: Matrix, b: Matrix, factor: f32, before: Before, out: &
     multiply_by(parallelism, a, b, factor, before, out, out_stride);
 }
 
+/// a b in fresh memory, row by row: what is replaced anyway need not be cleared first.
+pub(crate) fn product(a: Matrix, b: Matrix) -> Vec<f32> {
+    let (rows, columns) = (a.rows, b.columns);
+    if a.columns == 0 {
+        return vec![0.0; rows * columns];
+    }
+    let mut out = Vec::with_capacity(rows * columns);
+    let parallelism = if rayon::current_num_threads() > 1 { Parallelism::Rayon(0) } else { Parallelism::None };
+    // SAFETY: the memory holds rows x columns numbers, and a product that is not added to anything writes all of them
+    // without reading any.
+    unsafe {
+        multiply_into(parallelism, a, b, 1.0, Before::Replaced, out.as_mut_ptr(), columns);
+        out.set_len(rows * columns);
+    }
+    out
+}
+
 /// The same on the calling thread alone.
 pub(crate) fn multiply_alone(a: Matrix, b: Matrix, factor: f32, before: Before, out: &mut [f32], out_stride: usize) {
     multiply_by(Parallelism::None, a, b, factor, before, out, out_stride);
@@ -69,23 +86,43 @@ fn multiply_by(
     out: &mut [f32],
     out_stride: usize,
 ) {
+    let (rows, columns) = (a.rows, b.columns);
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(columns <= out_stride, "rows of {columns} numbers overlap when they begin {out_stride} apart");
+    assert!((rows - 1) * out_stride + columns <= out.len(), "the product reaches past its numbers");
+    // SAFETY: `out` is borrowed mutably and large enough, and its rows don't overlap each other.
+    unsafe { multiply_into(parallelism, a, b, factor, before, out.as_mut_ptr(), out_stride) }
+}
+
+/// # Safety
+/// `out` must have room for the product's rows, `out_stride` numbers apart and not overlapping, and nobody else may use it.
+/// Where numbers are kept they must be there.
+unsafe fn multiply_into(
+    parallelism: Parallelism,
+    a: Matrix,
+    b: Matrix,
+    factor: f32,
+    before: Before,
+    out: *mut f32,
+    out_stride: usize,
+) {
     let (rows, columns, depth) = (a.rows, b.columns, a.columns);
     assert_eq!(depth, b.rows, "the first matrix has {depth} columns and the second {} rows", b.rows);
     if rows == 0 || columns == 0 || depth == 0 {
         return;
     }
-    assert!(columns <= out_stride, "rows of {columns} numbers overlap when they begin {out_stride} apart");
     assert!(a.span() <= a.values.len() && b.span() <= b.values.len(), "a matrix reaches past its numbers");
-    assert!((rows - 1) * out_stride + columns <= out.len(), "the product reaches past its numbers");
     let add = before == Before::Kept;
-    // SAFETY: the assertions above keep every element of the three matrices within its slice; `out` is borrowed
-    // mutably, so it overlaps neither operand, and its rows don't overlap each other.
+    // SAFETY: the assertion above keeps every element of the operands within its slice, and the caller does the same for
+    // `out`, which overlaps neither, because nobody else uses it.
     unsafe {
         gemm::gemm(
             rows,
             columns,
             depth,
-            out.as_mut_ptr(),
+            out,
             1,
             out_stride as isize,
             add,

@@ -32,13 +32,15 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Model, Network};
 
-/// Computes the mean loss, and hands over each variable's gradient, with its number, as soon as it is there.
+/// Computes the mean loss, and hands over `weight` times each variable's gradient, with the variable's number, as soon as it
+/// is there.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] when the batch does not fit the model, and what `ready` returns.
 pub(crate) fn loss_and_gradients(
     network: &Network,
     batch: &Batch,
+    weight: f32,
     together: &mut Together,
     ready: &mut Ready,
 ) -> Result<f64> {
@@ -46,12 +48,12 @@ pub(crate) fn loss_and_gradients(
     let (features, labels) = (Numbers::of(&batch.features)?, labels(batch)?);
     let features = features.values()?;
     if let Model::Convnet(model) = network.model() {
-        return convnet::pass(&model, &Pass { parameters: &parameters, features, labels: &labels }, ready);
+        return convnet::pass(&model, &Pass { parameters: &parameters, features, labels: &labels, weight }, ready);
     }
     let model = network.model();
     let blocks = blocks(&model, &parameters, 0..block_count(&model)?)?;
     let (mut scores, way_back) = chain::forward(&blocks, Cow::Borrowed(features), together)?;
-    let loss = loss::cross_entropy(&mut scores, &labels, model.classes())?;
+    let loss = loss::cross_entropy(&mut scores, &labels, model.classes(), weight)?;
     way_back.back(scores, together, ready)?;
     Ok(loss)
 }
@@ -99,6 +101,8 @@ struct Pass<'a> {
     features: &'a [f32],
     /// Shape (rows x predictions per row).
     labels: &'a [u32],
+    /// Of the gradients.
+    weight: f32,
 }
 
 /// The numbers of a tensor that lies in main memory, one after the other.
