@@ -3,8 +3,8 @@
 //! Three things that candle and the C library do by default make timings of small training steps worthless:
 //!
 //! - Each tensor operation allocates its result. glibc asks the system for each large block and gives it back at
-//!   once, so every operation pays for fresh pages; and each new thread gets a part of memory of its own (an arena)
-//!   that starts empty. So large blocks are kept, and all threads share one arena.
+//!   once, so every operation pays for fresh pages. So large blocks are kept. (Threads keep parts of memory of their own,
+//!   which those that come later take over: in a single one two workers wait for each other's lock.)
 //! - Candle spreads element-wise operations over one pool of threads for the whole process, whichever thread calls
 //!   them. Workers that are meant to have a core each would take turns in that pool and wait for each other, and a
 //!   single "one-thread" worker would use all cores. So this pool gets no threads: each worker does its own
@@ -42,7 +42,6 @@ fn keep_large_blocks() {
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
             libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);
-            libc::mallopt(libc::M_ARENA_MAX, 1);
         }
     }
 }

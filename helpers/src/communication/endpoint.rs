@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 const LENT_BYTES: usize = 64 << 10;
 /// A waiting worker watches for so long before it sleeps: waking up takes 20 to 80 microseconds, about as long as the
 /// other's part of an exchange.
-const WATCHING: Duration = Duration::from_micros(100);
+const WATCHING: Duration = Duration::from_micros(500);
 
 /// What the sender had, the call that it belongs to, and when it arrives on a shaped link.
 struct Message {
