@@ -31,6 +31,7 @@ pub mod prelude;
 mod process;
 pub mod published;
 pub mod sharing;
+pub mod storage;
 pub mod training;
 
 pub use error::{Error, Result};

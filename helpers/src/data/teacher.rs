@@ -2,9 +2,12 @@
 //!
 //! Real images fill only a thin slice of all the pictures that their pixels could show. The rows are made
 //! the same way: each starts as [`LATENT`] independent normal numbers z and becomes x = tanh(z G), 784
-//! numbers wide, where G is fixed. The teacher, a network 784 -> 32 -> 10 with fixed random weights and the
-//! ReLU between them, says which class x belongs to. So there is a true answer for every row, any number of
-//! rows can be had, and a student network can learn them, but not at once.
+//! numbers wide unless asked for otherwise, where G is fixed. The teacher, a network 784 -> 32 -> 10 with fixed random
+//! weights and the ReLU between them, says which class x belongs to. So there is a true answer for every row, any number
+//! of rows can be had, and a student network can learn them, but not at once.
+//!
+//! Rows are made in chunks, each from a random stream of its own: so any part of a set can be made without the rest, and
+//! the same rows stand in memory and in a file of any size.
 
 use candle_core::{D, DType, Tensor};
 use rand::{Rng, SeedableRng};
@@ -22,7 +25,7 @@ const LATENT: usize = 12;
 /// Width of the teacher's hidden layer.
 const HIDDEN: usize = 32;
 /// Rows that are made at once, so that memory stays flat however many are asked for.
-const CHUNK: usize = 4096;
+pub(crate) const CHUNK: usize = 4096;
 
 /// A description of a teacher-labelled set: how many rows, drawn from which seed.
 ///
@@ -31,23 +34,40 @@ const CHUNK: usize = 4096;
 pub struct Teacher {
     rows: usize,
     seed: u64,
+    #[serde(default = "usual_columns")]
+    columns: usize,
+}
+
+fn usual_columns() -> usize {
+    Teacher::COLUMNS
 }
 
 impl Teacher {
-    /// Numbers in each row.
+    /// Numbers in each row, unless asked for otherwise.
     pub const COLUMNS: usize = 784;
     /// Number of classes.
     pub const CLASSES: usize = 10;
 
     /// A set with this many rows, drawn from seed 0.
     pub fn new(rows: usize) -> Self {
-        Self { rows, seed: 0 }
+        Self { rows, seed: 0, columns: Self::COLUMNS }
     }
 
     /// The same with rows drawn from another seed. The teacher stays the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
+    }
+
+    /// The same with so many numbers in each row. Another number of columns has another teacher.
+    pub fn columns(mut self, columns: usize) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// Numbers in each row.
+    pub fn column_count(&self) -> usize {
+        self.columns
     }
 
     /// Number of rows.
@@ -58,29 +78,48 @@ impl Teacher {
     /// Makes the rows and lets the teacher label them.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for zero rows; [`Error::Interrupted`].
+    /// [`Error::InvalidInput`] for zero rows or columns; [`Error::Interrupted`].
     pub fn generate(&self) -> Result<Dataset> {
-        if self.rows == 0 {
-            return Err(Error::invalid("a data set of 0 rows teaches nothing; ask for at least one row"));
-        }
-        let network = Network::fixed()?;
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let mut features = Vec::with_capacity(self.rows * Self::COLUMNS);
+        self.validate()?;
+        let network = Network::fixed(self.columns)?;
+        let mut features = Vec::with_capacity(self.rows * self.columns);
         let mut labels = Vec::with_capacity(self.rows);
-        while labels.len() < self.rows {
+        for chunk in 0..self.rows.div_ceil(CHUNK) {
             check_interrupt()?;
-            let rows = CHUNK.min(self.rows - labels.len());
-            let x = network.rows(&normals(&mut rng, rows, LATENT, 1.0)?)?;
-            let classes = network.scores(&x)?.argmax(D::Minus1)?;
-            features.extend(x.flatten_all()?.to_vec1::<f32>()?);
-            labels.extend(classes.to_dtype(DType::U32)?.to_vec1::<u32>()?);
+            let (rows, classes) = self.chunk(&network, chunk)?;
+            features.extend(rows);
+            labels.extend(classes);
         }
-        Dataset::new("teacher", Self::COLUMNS, Self::CLASSES, features, labels)
+        Dataset::new("teacher", self.columns, Self::CLASSES, features, labels)
+    }
+
+    /// Refuses a set without rows or columns.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`].
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.rows == 0 || self.columns == 0 {
+            return Err(Error::invalid(format!(
+                "a data set of {} rows with {} numbers each teaches nothing; ask for at least one of both",
+                self.rows, self.columns
+            )));
+        }
+        Ok(())
+    }
+
+    /// The features, row by row, and the labels of the [`CHUNK`] rows from `chunk` x [`CHUNK`] on, or those that there are.
+    pub(crate) fn chunk(&self, network: &Network, chunk: usize) -> Result<(Vec<f32>, Vec<u32>)> {
+        let rows = CHUNK.min(self.rows - chunk * CHUNK);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(chunk as u64);
+        let x = network.rows(&normals(&mut rng, rows, LATENT, 1.0)?)?;
+        let classes = network.scores(&x)?.argmax(D::Minus1)?;
+        Ok((x.flatten_all()?.to_vec1::<f32>()?, classes.to_dtype(DType::U32)?.to_vec1::<u32>()?))
     }
 }
 
 /// The fixed parts: G, and the teacher's two layers.
-struct Network {
+pub(crate) struct Network {
     lift: Tensor,
     first: Tensor,
     second: Tensor,
@@ -90,12 +129,12 @@ struct Network {
 
 impl Network {
     /// Draws the same weights every time.
-    fn fixed() -> Result<Self> {
+    pub(crate) fn fixed(columns: usize) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(784);
         let scale = |inputs: usize| 1.0 / (inputs as f32).sqrt();
         let mut network = Self {
-            lift: normals(&mut rng, LATENT, Teacher::COLUMNS, scale(LATENT))?,
-            first: normals(&mut rng, Teacher::COLUMNS, HIDDEN, scale(Teacher::COLUMNS))?,
+            lift: normals(&mut rng, LATENT, columns, scale(LATENT))?,
+            first: normals(&mut rng, columns, HIDDEN, scale(columns))?,
             second: normals(&mut rng, HIDDEN, Teacher::CLASSES, scale(HIDDEN))?,
             offset: Tensor::zeros((1, Teacher::CLASSES), DType::F32, &Device::Cpu.open()?)?,
         };
@@ -104,12 +143,12 @@ impl Network {
         Ok(network)
     }
 
-    /// From (rows, LATENT) to (rows, 784).
+    /// From (rows, LATENT) to (rows, columns).
     fn rows(&self, latent: &Tensor) -> Result<Tensor> {
         Ok(latent.matmul(&self.lift)?.tanh()?)
     }
 
-    /// From (rows, 784) to (rows, 10).
+    /// From (rows, columns) to (rows, 10).
     fn scores(&self, rows: &Tensor) -> Result<Tensor> {
         Ok(rows.matmul(&self.first)?.relu()?.matmul(&self.second)?.broadcast_sub(&self.offset)?)
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::error::Result;
 use crate::judgement::Prediction;
 use crate::sharing::{SharedRun, SharedTraining};
+use crate::storage::{Scan, ScanRun, WriteTable, WriteTableRun};
 use crate::training::{Training, TrainingRun};
 
 /// Any experiment, with the prediction that it needs.
@@ -43,6 +44,10 @@ pub enum Experiment {
     SideBySide(SideBySide),
     /// An all-reduce beside a copy.
     AllReduceBandwidth(AllReduceBandwidth),
+    /// Writing a table.
+    WriteTable(WriteTable),
+    /// Reading a table.
+    Scan(Scan),
 }
 
 /// The result of an [`Experiment`].
@@ -67,6 +72,10 @@ pub enum Outcome {
     SideBySide(SideBySideRun),
     /// An all-reduce beside a copy.
     AllReduceBandwidth(AllReduceBandwidthRun),
+    /// Writing a table.
+    WriteTable(WriteTableRun),
+    /// Reading a table.
+    Scan(ScanRun),
 }
 
 impl Experiment {
@@ -85,6 +94,8 @@ impl Experiment {
             Self::StepRoofline(experiment) => Outcome::StepRoofline(experiment.run()?),
             Self::SideBySide(experiment) => Outcome::SideBySide(experiment.run()?),
             Self::AllReduceBandwidth(experiment) => Outcome::AllReduceBandwidth(experiment.run()?),
+            Self::WriteTable(experiment) => Outcome::WriteTable(experiment.run()?),
+            Self::Scan(scan) => Outcome::Scan(scan.run()?),
         })
     }
 

@@ -18,6 +18,7 @@ mod pytorch;
 mod replay;
 mod scaling_run;
 mod sharing;
+mod storage;
 mod support;
 mod team;
 mod team_failures;

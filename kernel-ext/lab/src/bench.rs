@@ -2,7 +2,9 @@
 
 mod cells;
 mod cold;
+mod data;
 mod machine;
+mod peer;
 mod report;
 mod stock;
 mod training;
@@ -24,7 +26,7 @@ struct Bench {
     run: fn(&Workspace, bool) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench {
         name: "cell",
         about: "a cell with one helper call and one let, beside stock evcxr_jupyter and plain rustc",
@@ -54,6 +56,11 @@ const BENCHES: [Bench; 8] = [
         name: "training",
         about: "training steps beside PyTorch, two workers on one machine, an all-reduce, and the roofline",
         run: |workspace, _| training::training(workspace),
+    },
+    Bench {
+        name: "data",
+        about: "a table of 100 million rows: written, and its groups' means beside DuckDB (4 GB of disk)",
+        run: |workspace, _| data::data(workspace),
     },
     Bench { name: "setup", about: "the steps of a set-up; --cold does one with empty caches", run: cold::setup },
     Bench { name: "ci", about: "one run of .ci/run; --cold does one with empty caches", run: cold::ci },

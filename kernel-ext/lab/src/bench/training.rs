@@ -1,25 +1,17 @@
 //! Times training steps in this project and in PyTorch, in turn; then what sharing the machine costs, and how near all of it
 //! comes to what the machine can do.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::peer::{answer, environment, experiment};
 use super::report::Row;
-use crate::process::{Log, clean_command, end_with_this_process, run_by_line};
-use crate::progress::Progress;
-use crate::python::Python;
+use crate::process::clean_command;
 use crate::setup;
-use crate::stamp::write_atomically;
 use crate::workspace::Workspace;
 
 const REPEATS: usize = 7;
-const REQUIREMENTS: &str = "tests/bench/pytorch-requirements.txt";
 /// Workers that share this machine.
 const WORKERS: usize = 2;
 const ALL_REDUCE_BYTES: usize = 16_000_000;
@@ -137,7 +129,7 @@ fn steps(tasks: &[Task]) -> Vec<(String, Value)> {
 }
 
 fn beside_pytorch(workspace: &Workspace, tasks: &[Task]) -> Result<Vec<Row>> {
-    let python = pytorch(workspace)?;
+    let python = environment(workspace, "pytorch", "PyTorch for the benchmark, once (3 GB)")?;
     let (names, steps): (Vec<String>, Vec<Value>) = steps(tasks).into_iter().unzip();
     let mut command = clean_command(python);
     command.arg(workspace.source("tests/bench/training.py")).arg(workspace.worker_program()).arg(REPEATS.to_string());
@@ -230,57 +222,4 @@ fn below_the_roof(workspace: &Workspace, tasks: &[Task]) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
-}
-
-/// What `onramp-worker` answers to an experiment.
-fn experiment<T: DeserializeOwned>(workspace: &Workspace, name: &str, description: Value) -> Result<T> {
-    let mut answer: Value = answer(clean_command(workspace.worker_program()), &json!({ name: description }))?;
-    serde_json::from_value(answer[name].take())
-        .with_context(|| format!("the answer to {name} is not what was expected"))
-}
-
-/// Gives a program JSON and reads JSON from it.
-fn answer<T: DeserializeOwned>(mut command: Command, question: &Value) -> Result<T> {
-    end_with_this_process(&mut command);
-    let program = Path::new(command.get_program()).display().to_string();
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut child = child.with_context(|| format!("{program} cannot be started"))?;
-    if let Some(mut input) = child.stdin.take() {
-        input.write_all(question.to_string().as_bytes()).with_context(|| format!("{program} does not read"))?;
-    }
-    let output = child.wait_with_output().with_context(|| format!("waiting for {program} failed"))?;
-    if !output.status.success() {
-        bail!("the benchmark failed ({program}: {}); its message is above", output.status);
-    }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{program} printed something else than its result"))
-}
-
-/// The Python of an environment with PyTorch in it, made on demand: no learner needs it.
-fn pytorch(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.lab().join("pytorch");
-    let (python, stamp) = (folder.join("bin/python"), folder.join("installed"));
-    let requirements = workspace.source(REQUIREMENTS);
-    let wanted = std::fs::read(&requirements).with_context(|| format!("{} is missing", requirements.display()))?;
-    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    let base = Python::find().filter(Python::suffices).context("no Python was found: run `cargo lab doctor`")?;
-    let mut log = Log::create(&workspace.lab().join("logs/pytorch.log"))?;
-    let mut progress = Progress::new("PyTorch for the benchmark, once (3 GB)");
-    let mut make = clean_command(&base.program);
-    make.args(["-m", "venv", "--clear"]).arg(&folder);
-    let mut install = clean_command(&python);
-    install.args(["-m", "pip", "install", "--progress-bar", "off", "--no-input", "--requirement"]).arg(&requirements);
-    for command in [&mut make, &mut install] {
-        let status = run_by_line(command, |_, line| {
-            log.line(line);
-            progress.working_on(line);
-        })?;
-        if !status.success() {
-            return Err(log.failure("Installing PyTorch", status));
-        }
-    }
-    write_atomically(&stamp, &wanted)?;
-    progress.finish();
-    Ok(python)
 }

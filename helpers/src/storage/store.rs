@@ -1,0 +1,245 @@
+//! A table on the disk.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::Table;
+use super::fault;
+use super::writer::{Layout, Part, write};
+use crate::display::Progress;
+use crate::error::{Error, Result};
+
+/// Stands in a partitioned table's folder, and with its name appended beside a single file.
+const MANIFEST: &str = "table.json";
+
+/// Files that hold one table.
+///
+/// ```
+/// use onramp::prelude::*;
+/// use onramp::storage::{Layout, Store};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let table = Teacher::new(10_000).columns(8);
+/// let store = Store::write(folder.path().join("teacher"), table, Layout::Partitioned { rows_per_file: 4096 })?;
+/// assert_eq!(store.files().len(), 3);
+/// assert_eq!(Store::open(folder.path().join("teacher"))?, store);
+/// # Ok::<(), onramp::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Store {
+    path: PathBuf,
+    files: Vec<PathBuf>,
+    manifest: Option<Manifest>,
+}
+
+/// From what the files were made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Manifest {
+    table: Table,
+    layout: Layout,
+}
+
+impl Store {
+    /// Writes a table to `path`: a file, or for [`Layout::Partitioned`] a folder.
+    ///
+    /// Rows are made as they are written, so memory stays flat however many there are. A file stands under its name when all
+    /// of it is there; an interrupted write goes on with the first file that is not.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a table or layout that makes no sense, or a name that does not fit it; [`Error::Data`] with
+    /// the file when something else is there, or the disk is full; [`Error::Interrupted`].
+    pub fn write(path: impl Into<PathBuf>, table: impl Into<Table>, layout: Layout) -> Result<Self> {
+        let (path, table) = (path.into(), table.into());
+        let manifest = Manifest { table, layout };
+        let maker = table.maker()?;
+        layout.validate(&maker)?;
+        let wanted = match layout {
+            Layout::Csv => Some("csv"),
+            Layout::Parquet => Some("parquet"),
+            Layout::Partitioned { .. } => None,
+        };
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if wanted.is_some_and(|wanted| extension != Some(wanted)) {
+            let wanted = wanted.unwrap_or_default();
+            return Err(Error::invalid(format!(
+                "{} is no name for such a file; end it with .{wanted}",
+                path.display()
+            )));
+        }
+        note(&path, &manifest)?;
+        let parts = layout.parts(&path, table.rows());
+        let mut progress = Progress::new("writing rows", Some(table.rows()));
+        for part in &parts {
+            if part.file.is_file() {
+                progress.advance(part.end - part.start);
+                continue;
+            }
+            write(&table, &maker, layout, part, &mut progress)?;
+        }
+        Ok(Self { files: parts.into_iter().map(|part| part.file).collect(), path, manifest: Some(manifest) })
+    }
+
+    /// A table that is there: a CSV or Parquet file, or a folder with Parquet files in it or in folders below it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there is nothing, or a file is missing of a table that was written by [`Store::write`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let manifest = read_manifest(&path)?;
+        let files = match &manifest {
+            Some(Manifest { table, layout }) => expected_files(&path, layout.parts(&path, table.rows()))?,
+            None if path.is_dir() => parquet_files(&path)?,
+            None => vec![path.clone()],
+        };
+        if files.is_empty() {
+            return Err(Error::data(&path, "is a folder without .parquet files; name another one, or a file"));
+        }
+        if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+            return Err(Error::data(missing, "is missing; look at its name and folder"));
+        }
+        Ok(Self { path, files, manifest })
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All files, in the order of their rows.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What was written, if [`Store::write`] did it.
+    pub fn table(&self) -> Option<&Table> {
+        self.manifest.as_ref().map(|manifest| &manifest.table)
+    }
+
+    /// Bytes of all files.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when a file has gone.
+    pub fn bytes(&self) -> Result<u64> {
+        let length = |file: &PathBuf| {
+            fs::metadata(file).map(|found| found.len()).map_err(|cause| Error::data(file, format!("is gone ({cause})")))
+        };
+        self.files.iter().map(length).sum()
+    }
+
+    pub(super) fn is_csv(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    }
+
+    /// Reads every row group of every file.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the first file that is missing, has other columns than the first one, or is damaged, and the row
+    /// group.
+    pub fn check(&self) -> Result<()> {
+        if self.is_csv() {
+            return Ok(());
+        }
+        fault::find(&self.files)
+    }
+}
+
+/// Writes down what is going to be written to `path`, unless that is noted already.
+fn note(path: &Path, manifest: &Manifest) -> Result<()> {
+    let refuse = |reason: &str| Err(Error::data(path, reason));
+    match read_manifest_of(path, manifest.layout)? {
+        Some(found) if found == *manifest => return Ok(()),
+        Some(_) => return refuse("holds another table; delete it, or choose another name"),
+        None if path.exists() && !is_empty_folder(path) => {
+            return refuse("is there already, and was not written as this table; delete it, or choose another name");
+        }
+        None => {}
+    }
+    let file = manifest_file(path, matches!(manifest.layout, Layout::Partitioned { .. }));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |cause: std::io::Error| Error::data(&file, format!("can't be written ({cause})"));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut temporary = NamedTempFile::new_in(folder).map_err(failed)?;
+    let text = serde_json::to_string(manifest).map_err(|cause| Error::invalid(cause.to_string()))?;
+    temporary.write_all(text.as_bytes()).map_err(failed)?;
+    temporary.persist(&file).map(|_| ()).map_err(|refused| failed(refused.error))
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn manifest_file(path: &Path, is_folder: bool) -> PathBuf {
+    if is_folder {
+        return path.join(MANIFEST);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".");
+    name.push(MANIFEST);
+    path.with_file_name(name)
+}
+
+fn read_manifest(path: &Path) -> Result<Option<Manifest>> {
+    read_manifest_file(&manifest_file(path, path.is_dir()))
+}
+
+fn read_manifest_of(path: &Path, layout: Layout) -> Result<Option<Manifest>> {
+    read_manifest_file(&manifest_file(path, matches!(layout, Layout::Partitioned { .. })))
+}
+
+fn read_manifest_file(file: &Path) -> Result<Option<Manifest>> {
+    let Ok(text) = fs::read_to_string(file) else { return Ok(None) };
+    let damaged = |cause| Error::data(file, format!("does not describe a table ({cause}); delete it with its table"));
+    serde_json::from_str(&text).map(Some).map_err(damaged)
+}
+
+/// The files of all parts, if they are there.
+fn expected_files(path: &Path, parts: Vec<Part>) -> Result<Vec<PathBuf>> {
+    let missing: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].file.is_file()).collect();
+    if let Some(first) = missing.first() {
+        return Err(Error::data(
+            &parts[*first].file,
+            format!(
+                "is missing ({} of {} files of {} are); write the table again, which makes only what is not there",
+                missing.len(),
+                parts.len(),
+                path.display()
+            ),
+        ));
+    }
+    Ok(parts.into_iter().map(|part| part.file).collect())
+}
+
+/// All Parquet files in a folder and below it, in the order of their names: numbers in them by size.
+fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |cause: std::io::Error| Error::data(folder, format!("can't be read ({cause})"));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_dir() {
+            files.extend(parquet_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            files.push(path);
+        }
+    }
+    files.sort_by_key(|file| natural(&file.to_string_lossy()));
+    Ok(files)
+}
+
+/// Text cut into what is no number, and numbers.
+fn natural(text: &str) -> Vec<(String, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let words = rest.find(|letter: char| letter.is_ascii_digit()).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(words);
+        let digits = after.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(after.len());
+        let (number, after) = after.split_at(digits);
+        parts.push((word.to_string(), number.parse().unwrap_or(u64::MAX)));
+        rest = after;
+    }
+    parts
+}
