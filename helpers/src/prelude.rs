@@ -1,7 +1,7 @@
 //! What a cell needs, in one line: `use onramp::prelude::*;`.
 
 pub use crate::communication::{Algorithm, Collective, Communicator, Link, Replay, Synchronisation, Team};
-pub use crate::data::{Source, Teacher, Text};
+pub use crate::data::{Arrivals, RequestLog, Source, Teacher, Text};
 pub use crate::device::{Device, Precision};
 pub use crate::display::{Progress, Shown, Table, clear_output, display, progress};
 pub use crate::error::Error;
@@ -22,4 +22,5 @@ pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
+pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

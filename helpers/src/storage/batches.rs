@@ -22,13 +22,14 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// use onramp::prelude::*;
-/// use onramp::storage::{Batches, Layout, Store};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let store = Store::write(folder.path().join("t.parquet"), Teacher::new(1_000).columns(4), Layout::Parquet)?;
+/// # let folder = std::env::temp_dir().join(format!("onramp-example-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let store = Store::write(folder.join("t.parquet"), Teacher::new(1_000).columns(4), Layout::Parquet)?;
 /// let mut batches = Batches::of(&store, "label").rows(64).start()?;
 /// let first = batches.next().unwrap()?;
 /// assert_eq!(first.features.dims(), [64, 4]);
+/// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok::<(), onramp::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -18,13 +18,14 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// use onramp::prelude::*;
-/// use onramp::storage::{Layout, Reading, Scan, Store};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let path = folder.path().join("rows.parquet");
+/// # let folder = std::env::temp_dir().join(format!("onramp-example-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let path = folder.join("rows.parquet");
 /// Store::write(&path, Teacher::new(5_000).columns(4), Layout::Parquet)?;
 /// let run = Scan::new(&path).by("label").mean_of(["x0", "x3"]).reading(Reading::Streaming).run()?;
 /// assert_eq!(run.rows(), 5_000);
+/// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok::<(), onramp::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,8 +81,8 @@ pub struct ScanRun {
     pub groups: Vec<Group>,
     /// Seconds from before the first byte was read.
     pub seconds: f64,
-    /// The most memory that this process has had in use so far, in bytes. It is the scan's own in a fresh process
-    /// ([`crate::experiment::in_fresh_process`]).
+    /// The most memory that this process had for itself meanwhile, in bytes: without pages of mapped files, which the system
+    /// takes back when it needs them. It is the scan's alone in a fresh process ([`crate::experiment::in_fresh_process`]).
     pub peak_memory_bytes: u64,
     /// Memory that was in use before.
     pub memory_before_bytes: u64,
@@ -141,14 +142,14 @@ impl Scan {
             )));
         }
         let files: Vec<PathBuf> = store.files().iter().skip(self.rank).step_by(self.world_size).cloned().collect();
-        let memory_before_bytes = memory::now();
+        let memory = memory::Watch::start()?;
         let start = Instant::now();
         let computed = fault::guarded(|| self.compute(&store, &files));
         let seconds = start.elapsed().as_secs_f64();
         let frame = computed.map_err(|cause| self.explain(&store, &files, &cause))?;
         let groups =
             self.groups(&frame).map_err(|cause| Error::data(&self.path, format!("can't be summed up ({cause})")))?;
-        let peak_memory_bytes = memory::peak();
+        let (memory_before_bytes, peak_memory_bytes) = memory.finish();
         Ok(ScanRun { scan: self.clone(), groups, seconds, peak_memory_bytes, memory_before_bytes })
     }
 

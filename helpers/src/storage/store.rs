@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::Table;
 use super::fault;
-use super::writer::{Layout, Part, write};
+use super::writer::{Layout, Part, make_readable, write};
 use crate::display::Progress;
 use crate::error::{Error, Result};
 
@@ -20,13 +20,14 @@ const MANIFEST: &str = "table.json";
 ///
 /// ```
 /// use onramp::prelude::*;
-/// use onramp::storage::{Layout, Store};
 ///
-/// let folder = tempfile::tempdir().unwrap();
+/// # let folder = std::env::temp_dir().join(format!("onramp-example-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
 /// let table = Teacher::new(10_000).columns(8);
-/// let store = Store::write(folder.path().join("teacher"), table, Layout::Partitioned { rows_per_file: 4096 })?;
+/// let store = Store::write(folder.join("teacher"), table, Layout::Partitioned { rows_per_file: 4096 })?;
 /// assert_eq!(store.files().len(), 3);
-/// assert_eq!(Store::open(folder.path().join("teacher"))?, store);
+/// assert_eq!(Store::open(folder.join("teacher"))?, store);
+/// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok::<(), onramp::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -165,6 +166,7 @@ fn note(path: &Path, manifest: &Manifest) -> Result<()> {
     let mut temporary = NamedTempFile::new_in(folder).map_err(failed)?;
     let text = serde_json::to_string(manifest).map_err(|cause| Error::invalid(cause.to_string()))?;
     temporary.write_all(text.as_bytes()).map_err(failed)?;
+    make_readable(temporary.as_file()).map_err(failed)?;
     temporary.persist(&file).map(|_| ()).map_err(|refused| failed(refused.error))
 }
 

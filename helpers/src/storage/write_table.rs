@@ -13,12 +13,13 @@ use crate::error::Result;
 ///
 /// ```
 /// use onramp::prelude::*;
-/// use onramp::storage::{Layout, WriteTable};
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let path = folder.path().join("rows.csv");
+/// # let folder = std::env::temp_dir().join(format!("onramp-example-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let path = folder.join("rows.csv");
 /// let run = WriteTable::new(path, Teacher::new(1_000).columns(4), Layout::Csv).run()?;
 /// assert!(run.bytes > 30_000);
+/// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok::<(), onramp::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub struct WriteTableRun {
     pub bytes: u64,
     /// Seconds; files that were there already take none.
     pub seconds: f64,
-    /// The most memory that this process has had in use so far, in bytes.
+    /// The most memory that this process had for itself meanwhile, in bytes.
     pub peak_memory_bytes: u64,
     /// Memory that was in use before.
     pub memory_before_bytes: u64,
@@ -54,11 +55,12 @@ impl WriteTable {
     /// # Errors
     /// As for [`Store::write`].
     pub fn run(&self) -> Result<WriteTableRun> {
-        let memory_before_bytes = memory::now();
+        let memory = memory::Watch::start()?;
         let start = Instant::now();
         let store = Store::write(&self.path, self.table, self.layout)?;
         let seconds = start.elapsed().as_secs_f64();
-        let (bytes, peak_memory_bytes) = (store.bytes()?, memory::peak());
+        let bytes = store.bytes()?;
+        let (memory_before_bytes, peak_memory_bytes) = memory.finish();
         Ok(WriteTableRun { experiment: self.clone(), bytes, seconds, peak_memory_bytes, memory_before_bytes })
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn write(table: &Table, maker: &Maker, layout: Layout, part: &Part, p
 }
 
 /// Temporary files can be read by their owner only.
-fn make_readable(file: &File) -> std::io::Result<()> {
+pub(super) fn make_readable(file: &File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(0o644))
 }

@@ -111,5 +111,5 @@ fn rows_that_do_not_fit_are_refused() {
     assert!(complaint(Dataset::new("x", 2, 2, vec![0.0; 3], vec![0, 1])).contains("2 rows of 2 columns but 3 numbers"));
     assert!(complaint(Dataset::new("x", 1, 2, vec![0.0; 2], vec![0, 2])).contains("label 2"));
     assert!(complaint(Dataset::new("x", 1, 2, Vec::new(), Vec::new())).contains("0 rows"));
-    assert!(complaint(Teacher::new(0).generate()).contains("0 rows teaches nothing"));
+    assert!(complaint(Teacher::new(0).generate()).contains("0 rows with 784 numbers each teaches nothing"));
 }
