@@ -66,9 +66,8 @@ impl Device {
                 })
             }
             Self::Cuda { ordinal } => Err(Error::Device(format!(
-                "GPU number {ordinal} was asked for, but this build of onramp has no CUDA in it; use \
-                 Device::Cpu, or build with `cargo build -p onramp --features cuda` where the CUDA toolkit \
-                 is installed"
+                "GPU number {ordinal} was asked for, but this build of onramp has no CUDA in it; use Device::Cpu, or \
+                 run `cargo lab setup --cuda` once, which builds it for NVIDIA GPUs"
             ))),
         }
     }

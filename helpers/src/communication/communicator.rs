@@ -8,7 +8,8 @@ use crate::error::Result;
 /// One worker's connection to all the others.
 ///
 /// All workers must make the same collective calls in the same order; what one sends to another must be received there,
-/// in the order in which it was sent. The names are those of MPI.
+/// in the order in which it was sent. A collective call may wait for others even where this worker only sends, because
+/// they read its numbers where they are. The names are those of MPI.
 pub trait Communicator {
     /// This worker's number, from 0.
     fn rank(&self) -> usize;

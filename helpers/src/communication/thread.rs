@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::collective::{Call, Operation};
 use super::endpoint::Endpoint;
+use super::loan::Lender;
 use super::pieces::Lists;
 use super::port::wait_until;
 use super::{Algorithm, Collective, Communicator, Round};
@@ -88,24 +89,41 @@ impl ThreadCommunicator {
             .or_insert_with(|| collective.rounds(world_size, call.elements));
         for round in rounds.iter() {
             let mut lenders = Vec::new();
-            for transfer in round.iter().filter(|transfer| transfer.from == rank) {
-                // SAFETY: what a worker sends in a round it does not receive in the same round, and the lists are ours until
-                // all lenders of the round are settled or, after an error, dropped.
-                let lender = unsafe { self.endpoint.lend(call, transfer.to, lists.pieces(&transfer.elements)) }?;
-                lenders.extend(lender.map(|lender| (lender, transfer.to)));
+            let played = play(&mut self.endpoint, call, round, lists, &mut lenders);
+            if let Err(error) = &played {
+                // Before the lenders are gone: whoever finds a loan withdrawn should learn of this cause, not of that.
+                self.endpoint.watch().fails(rank, &error.to_string());
             }
-            for transfer in round.iter().filter(|transfer| transfer.to == rank) {
-                let mut own = lists.pieces(&transfer.elements);
-                // The same call has the same rounds, so the lengths agree.
-                self.endpoint.receive(call, transfer.from, |received| {
-                    // SAFETY: as above, nobody reads these elements now.
-                    unsafe { own.take_in(received, transfer.action) }
-                })?;
-            }
-            lenders.into_iter().try_for_each(|(lender, to)| self.endpoint.settle(lender, to))?;
+            played?;
         }
         Ok(())
     }
+}
+
+/// One worker's part of a round. Whoever calls must keep `lists` as they are until all of `lenders` are dropped.
+fn play(
+    endpoint: &mut Endpoint,
+    call: Call,
+    round: &Round,
+    lists: &Lists,
+    lenders: &mut Vec<(Lender, usize)>,
+) -> Result<()> {
+    let rank = endpoint.rank();
+    for transfer in round.iter().filter(|transfer| transfer.from == rank) {
+        // SAFETY: what a worker sends in a round it does not receive in the same round, and nobody else writes to the lists
+        // while a lender is there.
+        let lender = unsafe { endpoint.lend(call, transfer.to, lists.pieces(&transfer.elements)) }?;
+        lenders.extend(lender.map(|lender| (lender, transfer.to)));
+    }
+    for transfer in round.iter().filter(|transfer| transfer.to == rank) {
+        let mut own = lists.pieces(&transfer.elements);
+        // The same call has the same rounds, so the lengths agree.
+        endpoint.receive(call, transfer.from, |received| {
+            // SAFETY: as above, nobody reads these elements now.
+            unsafe { own.take_in(received, transfer.action) }
+        })?;
+    }
+    lenders.drain(..).try_for_each(|(lender, to)| endpoint.settle(lender, to))
 }
 
 impl Communicator for ThreadCommunicator {

@@ -214,22 +214,25 @@ impl State {
         self.under_way[from * self.workers.len() + to] > 0
     }
 
-    /// Follows who waits for whom, from `rank` to one that does not wait, or around a circle.
+    /// Follows who waits for whom, for a message or for one to be read, from `rank` to one that does not wait, or around a
+    /// circle.
     ///
     /// A circle whose messages have all been taken is certain to last: each of its workers sends nothing before it
     /// gets something, and all that was noted is noted under this lock.
     fn look(&self, rank: usize, patience: Duration) -> Result<()> {
         let since = match self.workers[rank].doing {
-            Doing::Waiting(Some(_), since) => since,
+            Doing::Waiting(Some(_), since) | Doing::Lending(_, since) => since,
             Doing::Waiting(None, since) => return self.look_for_any(rank, since, patience),
-            // A borrower that is in a call finds out itself when that can't go on; one that has ended has read.
-            Doing::Lending(to, since) if self.workers[to].doing == Doing::Working => {
-                return self.be_patient(rank, to, since, patience);
-            }
             _ => return Ok(()),
         };
         let (mut last, mut way) = (rank, Vec::new());
-        while let Doing::Waiting(Some(from), _) = self.workers[last].doing {
+        loop {
+            // Whom it needs, and whether it has got what it needs and only doesn't know yet. A message that was taken is read.
+            let (needed, goes_on) = match self.workers[last].doing {
+                Doing::Waiting(Some(from), _) => (from, self.is_under_way(from, last)),
+                Doing::Lending(to, _) => (to, !self.is_under_way(last, to)),
+                _ => break,
+            };
             if way.contains(&last) {
                 let waits: Vec<String> = way.iter().map(|rank| self.describe(*rank)).collect();
                 return Err(Error::Worker(format!(
@@ -239,17 +242,17 @@ impl State {
                 )));
             }
             way.push(last);
-            if self.is_under_way(from, last) {
+            if goes_on {
                 return Ok(());
             }
-            last = from;
+            last = needed;
         }
         let worker = &self.workers[last];
         if worker.doing == Doing::Ended {
             return Err(self.gone(*way.last().unwrap_or(&rank), last));
         }
         match worker.doing {
-            Doing::Arriving | Doing::Lending(..) => Ok(()),
+            Doing::Arriving => Ok(()),
             _ => self.be_patient(rank, last, since, patience),
         }
     }

@@ -24,7 +24,7 @@ fn one_way(link: &Link, elements: usize) -> f64 {
 /// The shortest of many runs, because a busy machine only ever adds time; ends early with one that is short enough.
 fn quickest(short_enough: f64, mut run: impl FnMut() -> f64) -> f64 {
     let mut best = f64::INFINITY;
-    for _ in 0..100 {
+    for _ in 0..25 {
         best = run().min(best);
         if best < short_enough {
             break;
@@ -118,13 +118,16 @@ fn impossible_links_are_refused() {
 #[test]
 fn an_exchange_of_bytes_takes_as_long_as_its_formula() {
     let _alone = alone();
-    // Four workers send 50 kB to each other one: 3 x 4 ms through each way, and 1 ms.
+    // Each of p workers sends 50 kB to each other one: (p-1) x 4 ms through each way, and 1 ms.
     let link = Link::custom("slow", 1e-3, 12.5e6).unwrap();
-    let asked = Collective::AllToAll.seconds(&link, 4, 50e3);
-    assert!((asked - 13e-3).abs() < 1e-9);
+    let asked = |workers: usize| Collective::AllToAll.seconds(&link, workers, 50e3);
+    assert!((asked(4) - 13e-3).abs() < 1e-9);
     let replayed = Replay::of(&link, 4, &[(Collective::AllToAll, 12_500)]).unwrap().communication_seconds();
-    assert!((replayed - asked).abs() < 1e-9, "{replayed}");
-    let team = Team::new(4).unwrap().over(&link).unwrap();
+    assert!((replayed - asked(4)).abs() < 1e-9, "{replayed}");
+    // Whole messages are booked, not packets: workers that can't begin at the same moment, for want of cores, would find
+    // each other's ways taken. So there are two.
+    let asked = asked(2);
+    let team = Team::new(2).unwrap().over(&link).unwrap();
     let run = || {
         let times = team
             .run(|mut worker| {
@@ -136,8 +139,7 @@ fn an_exchange_of_bytes_takes_as_long_as_its_formula() {
             .unwrap();
         times.into_iter().fold(0.0, f64::max)
     };
-    // Whole messages are booked, not packets: when the workers don't begin at the same moment, one may wait for another.
-    let most = asked + link.seconds(50e3);
+    let most = 1.1 * asked + 1e-3;
     let took = quickest(most, run);
     assert!(took > 0.95 * asked && took < most, "{took} s, the formula says {asked} s");
 }

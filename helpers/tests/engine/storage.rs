@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use onramp::Error;
 use onramp::data::{Arrivals, RequestLog, Teacher};
 use onramp::experiment::{Experiment, Outcome, in_fresh_process};
 use onramp::storage::{BatchStream, Batches, Layout, Position, Reading, Scan, ScanRun, Store};
@@ -215,6 +216,38 @@ fn a_damaged_file_is_named_with_its_row_group() {
     assert!(text.contains("t.parquet is damaged: its footer can't be read"), "{text}");
     let text = complaint(Scan::new(folder.path().join("none.parquet")).run());
     assert!(text.contains("none.parquet is missing"), "{text}");
+}
+
+#[test]
+fn whatever_bytes_change_a_reader_answers() {
+    let folder = folder();
+    let path = folder.path().join("t.parquet");
+    Store::write(&path, Teacher::new(5_000).columns(3), Layout::Parquet).unwrap();
+    let whole = fs::read(&path).unwrap();
+    // A step that is coprime to the length visits bytes everywhere; the footer is at the end.
+    let (mut place, mut refused) = (0, 0);
+    for round in 0..150 {
+        let mut bytes = whole.clone();
+        for flipped in 0..=round % 4 {
+            place = (place + 7_919 * (flipped + 1)) % bytes.len();
+            bytes[place] ^= 1 << (round % 8);
+        }
+        let end = bytes.len() - 1 - round * 3;
+        bytes[end] ^= 0x55;
+        fs::write(&path, bytes).unwrap();
+        for reading in [Reading::Eager] {
+            match Scan::new(&path).by("label").mean_of(["x0", "x1", "x2"]).reading(reading).run() {
+                // A flipped bit of a number can't be told from a number.
+                Ok(run) => assert!(run.rows() <= 5_000),
+                Err(Error::Data { path: named, reason }) => {
+                    assert!(named == path && !reason.is_empty());
+                    refused += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert!(refused > 50, "{refused} of 150 were refused");
 }
 
 #[test]

@@ -176,6 +176,63 @@ fn calls_that_differ_without_a_wait_are_told_at_the_end() {
     assert!(text.contains("from worker 0") && text.contains("from worker 1"), "{text}");
 }
 
+/// So many numbers are lent and not copied: then a sender waits, too.
+const MANY: usize = 20_000;
+
+#[test]
+fn workers_that_wait_for_their_numbers_to_be_read_are_told_at_once() {
+    // Both believe that they are the root, and wait until the other has read.
+    let text = failure_text(2, |worker| worker.broadcast(&mut vec![0.0; MANY], worker.rank()));
+    assert!(text.contains("wait for each other for ever"), "{text}");
+    // Worker 0 has returned without a call.
+    let text = failure_text(2, |worker| match worker.rank() {
+        0 => Ok(()),
+        _ => worker.broadcast(&mut vec![0.0; MANY], 1),
+    });
+    assert!(text.contains("worker 1 in broadcast of 20000 numbers") && text.contains("worker 0 before its"), "{text}");
+    // The numbers of worker 0 are read by worker 1 after it got something from worker 2, which got something from worker 0
+    // after those.
+    let text = failure_text(3, |worker| {
+        let mut numbers = vec![0.0; MANY];
+        if worker.rank() == 1 {
+            worker.receive(2, &mut [0.0])?;
+        }
+        worker.broadcast(&mut numbers, 0)?;
+        match worker.rank() {
+            0 => worker.send(2, &[1.0]),
+            2 => worker.receive(0, &mut [0.0]).and_then(|()| worker.send(1, &[1.0])),
+            _ => Ok(()),
+        }
+    });
+    assert!(text.contains("wait for each other for ever"), "{text}");
+}
+
+#[test]
+fn different_calls_with_many_numbers_are_told() {
+    for workers in [2, 3] {
+        let text = failure_text(workers, move |worker| match worker.rank() {
+            1 => worker.all_reduce_sum(&mut vec![0.0; MANY * workers]),
+            _ => worker.reduce_scatter_sum(&mut vec![0.0; MANY * workers]).map(drop),
+        });
+        let names_both = text.contains("all_reduce_sum of") && text.contains("reduce_scatter_sum of");
+        assert!(names_both || text.contains("wait for each other for ever"), "{text}");
+    }
+}
+
+#[test]
+fn a_reader_that_computes_for_long_is_waited_for_and_a_silent_one_is_told() {
+    let slow = |worker: &mut ThreadCommunicator| {
+        if worker.rank() == 1 {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        worker.broadcast(&mut vec![worker.rank() as f32; MANY], 0)
+    };
+    Team::new(2).unwrap().run(|mut worker| slow(&mut worker)).unwrap();
+    let hasty = Team::new(2).unwrap().patience(std::time::Duration::from_millis(100));
+    let text = complaint(hasty.run(|mut worker| slow(&mut worker)));
+    assert!(text.contains("waited 100ms for worker 1, which has made no call yet"), "{text}");
+}
+
 #[test]
 fn a_failed_team_makes_no_further_calls() {
     let text = failure_text(2, |worker| {

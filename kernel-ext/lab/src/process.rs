@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::workspace::Workspace;
 
 /// Variables that a caller may have set for other projects and that would change where or how this one is built.
-const FOREIGN: [&str; 15] = [
+const FOREIGN: [&str; 16] = [
     "CARGO",
     "CARGO_BIN_NAME",
     "CARGO_BUILD_RUSTFLAGS",
@@ -22,6 +22,8 @@ const FOREIGN: [&str; 15] = [
     "CARGO_CRATE_NAME",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_TARGET_DIR",
+    // Some build scripts read it, and compile everything after them anew when it changes.
+    "OUT_DIR",
     "PIP_PREFIX",
     "PIP_TARGET",
     "PIP_USER",
