@@ -33,7 +33,8 @@ case "$1" in
     fi ;;
   build)
     package=$(printf '%s\n' "$@" | grep -A1 -x -e --package | tail -n 1)
-    echo "build $package" >> "$ROOT/calls"
+    case "$*" in *"--features cuda"*) cuda=" with $CUDA_HOME" ;; esac
+    echo "build $package${cuda:-}" >> "$ROOT/calls"
     while [ -e "$ROOT/slow" ]; do sleep 0.05; done
     if [ -e "$ROOT/broken" ]; then cat "$ROOT/broken" >&2; exit 101; fi
     echo "   Compiling $package v0.1.0" >&2
@@ -61,11 +62,13 @@ impl Machine {
             ("Cargo.lock", "version = 4\n"),
             (".cargo/config.toml", "[build]\n"),
             ("helpers/Cargo.toml", "[package]\n"),
+            ("helpers/build.rs", "// cuda\n"),
             ("helpers/src/lib.rs", "// helpers\n"),
             ("kernel-ext/kernel/Cargo.toml", "[package]\n"),
             ("kernel-ext/kernel/src/main.rs", "// kernel\n"),
             ("kernel-ext/kernel/cell_runtime/lib.rs", "// variables\n"),
             ("kernel-ext/lab/requirements.txt", "jupyterlab==1\n"),
+            ("kernel-ext/lab/cuda-toolkit.sh", "echo export CUDA_HOME=/toolkit\n"),
             ("notebooks/04-parallelism.ipynb", "{}"),
         ] {
             machine.write(path, content);
@@ -78,6 +81,7 @@ impl Machine {
         machine.program("cc", "echo cc 12.2.0");
         machine.program("python3", PYTHON);
         machine.program("cargo", CARGO);
+        machine.program("bash", "PATH=$ROOT/../bin:$PATH exec /bin/bash \"$@\"");
         machine
     }
 

@@ -86,6 +86,32 @@ fn a_second_set_up_does_nothing_and_a_change_repeats_only_its_steps() {
 }
 
 #[test]
+fn a_set_up_with_cuda_builds_the_helper_library_with_it_until_told_otherwise() {
+    let machine = Machine::good();
+    machine.program("nvidia-smi", "echo NVIDIA H200");
+    let output = machine.lab(&["setup"]);
+    let offer = "This machine has a GPU (NVIDIA H200). `cargo lab setup --cuda` builds the experiments for it.";
+    assert!(text(&output).contains(offer), "{}", text(&output));
+
+    machine.forget_calls();
+    let output = machine.lab(&["setup", "--cuda"]);
+    assert!(output.status.success() && !text(&output).contains(offer), "{}", text(&output));
+    assert_eq!(machine.calls(), ["build onramp with /toolkit", "prepare"]);
+    assert!(text(&machine.lab(&["doctor"])).contains("NVIDIA H200, used by the experiments"));
+
+    machine.forget_calls();
+    machine.write("helpers/src/lib.rs", "// changed");
+    machine.set_up();
+    assert_eq!(machine.calls(), ["build onramp with /toolkit", "prepare"]);
+
+    machine.forget_calls();
+    assert!(machine.lab(&["setup", "--no-cuda"]).status.success());
+    assert_eq!(machine.calls(), ["build onramp", "prepare"]);
+    let output = machine.lab(&["setup", "--cuda", "--no-cuda"]);
+    assert!(text(&output).contains("cannot be used with"), "{}", text(&output));
+}
+
+#[test]
 fn a_killed_set_up_goes_on_at_the_step_it_was_in() {
     let machine = Machine::good();
     machine.write("slow", "");
