@@ -58,7 +58,7 @@ def test_a_short_loop_shows_no_progress(kernel):
 
 
 def test_a_training_shows_its_losses_while_it_runs(kernel):
-    code = ONRAMP + "let run = Training::new(Mlp::new(256)).steps(400).rows_per_step(256).run()?;"
+    code = ONRAMP + "let run = Training::new(Mlp::new(256)).steps(3000).rows_per_step(256).run()?;"
     _, messages = run(kernel, code)
     updates = [content["data"] for _, content in of_type(messages, "update_display_data")]
     assert any("<svg" in data["text/html"] and "loss" in data["text/plain"] for data in updates)
