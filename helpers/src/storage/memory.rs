@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Watch {
     before: u64,
     ended: Arc<AtomicBool>,
-    thread: JoinHandle<u64>,
+    thread: Option<JoinHandle<u64>>,
 }
 
 impl Watch {
@@ -35,13 +35,21 @@ impl Watch {
         };
         let thread = std::thread::Builder::new().name("onramp memory".to_string()).spawn(look);
         let thread = thread.map_err(|cause| Error::io("starting a thread that watches the memory", cause))?;
-        Ok(Self { before, ended, thread })
+        Ok(Self { before, ended, thread: Some(thread) })
     }
 
     /// Bytes in use before, and the most since then.
-    pub(super) fn finish(self) -> (u64, u64) {
+    pub(super) fn finish(mut self) -> (u64, u64) {
         self.ended.store(true, Ordering::Relaxed);
-        (self.before, self.thread.join().unwrap_or(self.before))
+        let most = self.thread.take().and_then(|thread| thread.join().ok());
+        (self.before, most.unwrap_or(self.before))
+    }
+}
+
+impl Drop for Watch {
+    /// What is watched may fail; its thread must not go on.
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 }
 
