@@ -7,6 +7,7 @@
 //! - [`communication`]: how workers talk: all-reduce algorithms, links, threads, the replay
 //! - [`sharing`]: training by several workers, in every way there is
 //! - [`experiment`]: what a lesson varies and measures, and its results
+//! - [`load`]: requests to a service at moments of their own, and how long each took
 //! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
 //! - [`figure`], [`display`], [`published`]: how results are shown, and numbers from papers beside them
 //! - [`interrupt`]: stopping a long call without losing what earlier cells made
@@ -24,6 +25,7 @@ pub mod figure;
 pub mod interrupt;
 pub mod judgement;
 pub mod law;
+pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod model;
