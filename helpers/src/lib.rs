@@ -6,6 +6,8 @@
 //! - [`data`], [`model`], [`training`]: what is learned, by which network, and how
 //! - [`communication`]: how workers talk: all-reduce algorithms, links, threads, the replay
 //! - [`sharing`]: training by several workers, in every way there is
+//! - [`storage`]: tables of any size, on the disk
+//! - [`serving`]: what answers requests: servers, and what stands before and behind them
 //! - [`experiment`]: what a lesson varies and measures, and its results
 //! - [`load`]: requests to a service at moments of their own, and how long each took
 //! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
@@ -32,6 +34,7 @@ pub mod model;
 pub mod prelude;
 mod process;
 pub mod published;
+pub mod serving;
 pub mod sharing;
 pub mod storage;
 pub mod training;

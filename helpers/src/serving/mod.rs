@@ -1,0 +1,23 @@
+//! Serving: what answers requests, one process for each part.
+//!
+//! - [`Service`]: any part of a deployment, as a description; [`ServiceProcess`], the process that it becomes
+//! - [`Server`]: predictions by a model, or by waits in its place ([`ServiceTime`])
+//!
+//! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
+//! front of a model), `work` (what is done for a batch), `metrics`.
+
+mod batcher;
+mod client;
+mod http;
+mod metrics;
+mod runtime;
+mod server;
+mod service;
+mod service_time;
+mod stop;
+mod wire;
+mod work;
+
+pub use server::Server;
+pub use service::{Service, ServiceProcess};
+pub use service_time::ServiceTime;
