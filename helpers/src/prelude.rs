@@ -15,8 +15,10 @@ pub use crate::judgement::{
     Answer, Claim, Passed, Prediction, Reveal, Verdict, check, choice, percent, predict, rows, seconds, times,
 };
 pub use crate::law::{
-    self, AllReduceTime, Amdahl, Fit, Gustafson, HalfEfficiency, Law, Point, PowerLaw, Roof, Roofline, Usl,
+    self, AllReduceTime, Amdahl, BatchSeconds, CacheHits, Fit, Gustafson, HalfEfficiency, Law, Little, Point,
+    PollaczekKhinchine, PowerLaw, Queue, QueueReplay, Roof, Roofline, Usl,
 };
+pub use crate::load::{Capacity, CapacityRun, Load, LoadRun};
 pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
