@@ -6,8 +6,9 @@ pub use crate::device::{Device, Precision};
 pub use crate::display::{Progress, Shown, Table, clear_output, display, progress};
 pub use crate::error::Error;
 pub use crate::experiment::{
-    AllReduceBandwidth, DataParallel, Experiment, InferenceTime, InferenceTimeRun, Mistake, Outcome, RateRule, ScalingRun, SideBySide, StepRoofline,
-    StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun, in_fresh_process,
+    AllReduceBandwidth, DataParallel, Experiment, InferenceTime, InferenceTimeRun, Mistake, Outcome, RateRule,
+    ScalingRun, SideBySide, StepRoofline, StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism,
+    WrongParallelismRun, in_fresh_process,
 };
 pub use crate::figure::Figure;
 pub use crate::interrupt::check_interrupt;

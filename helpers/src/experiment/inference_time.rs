@@ -130,12 +130,12 @@ impl InferenceTimeRun {
     pub fn figure(&self) -> Result<Figure> {
         let rows: Vec<f64> = self.experiment.rows.iter().map(|rows| *rows as f64).collect();
         let times: Vec<Estimate> = self.seconds.iter().map(|seconds| seconds.map(|seconds| 1e3 * seconds)).collect();
-        Figure::new("Time of a batch")
-            .x_label("rows in a batch")
-            .y_label("time in ms")
-            .log_x()
-            .log_y()
-            .points(self.experiment.model.to_string(), Provenance::Measured, &rows, &times)
+        Figure::new("Time of a batch").x_label("rows in a batch").y_label("time in ms").log_x().log_y().points(
+            self.experiment.model.to_string(),
+            Provenance::Measured,
+            &rows,
+            &times,
+        )
     }
 
     /// Shows table and figure below the cell.

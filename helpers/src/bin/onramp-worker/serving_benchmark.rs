@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use onramp::Error;
 use onramp::experiment::InferenceTime;
-use onramp::load::{Capacity, CapacityRun, Load, LoadRun};
+use onramp::load::{Capacity, Load, LoadRun};
 use onramp::machine::Machine;
 use onramp::measure::Estimate;
 use onramp::model::Mlp;
@@ -26,6 +26,7 @@ const WIDTH: usize = 256;
 const OVERLOADED_WIDTH: usize = 1024;
 const BATCH: usize = 64;
 const REPEATS: usize = 5;
+const TRIES: usize = 5;
 const SECONDS: f64 = 2.0;
 
 /// What is asked for.
@@ -105,9 +106,10 @@ impl Benchmark {
         if let Some((python, program)) = &self.peer {
             rows.extend(beside_fastapi(python, program)?);
         }
-        let capacity = capacity_of(&json_load(&address_later()), unloaded, WIDTH, "capacity")?;
-        rows.push(capacity.1);
-        rows.extend(self.soak(capacity.0.per_second)?);
+        let capacity = capacity(WIDTH, unloaded)?;
+        let metric = format!("M({WIDTH}), JSON: requests/s with a p99 below {:.2} ms", 1e4 * unloaded);
+        rows.push(Row::of("capacity", metric, "1/s", vec![capacity])?);
+        rows.extend(self.soak(capacity)?);
         for width in [WIDTH, OVERLOADED_WIDTH] {
             rows.extend(overload(width)?);
         }
@@ -130,14 +132,20 @@ impl Benchmark {
         let p99: Vec<f64> = run.series.iter().filter_map(|second| second.p99_seconds).collect();
         let third = (p99.len() / 3).max(1);
         let middle = |part: &[f64]| Estimate::from_samples(part.to_vec()).map(|estimate| estimate.median);
-        let name = |what: &str| format!("M({WIDTH}), {} s at {:.0} requests/s: {what}", self.soak_seconds, 0.8 * capacity);
+        let name =
+            |what: &str| format!("M({WIDTH}), {} s at {:.0} requests/s: {what}", self.soak_seconds, 0.8 * capacity);
         let mut rows = vec![
             Row::of("soak", name("requests that failed"), "", vec![run.due as f64 - run.succeeded() as f64])?,
             Row::of("soak", name("memory after over before"), "times", vec![growth])?,
         ];
         if !p99.is_empty() {
             let last = middle(&p99[p99.len() - third..])?;
-            rows.push(Row::of("soak", name("p99 of a second, last third over first"), "times", vec![last / middle(&p99[..third])?])?);
+            rows.push(Row::of(
+                "soak",
+                name("p99 of a second, last third over first"),
+                "times",
+                vec![last / middle(&p99[..third])?],
+            )?);
         }
         if let Some(reason) = run.not_kept_up {
             eprintln!("{reason}");
@@ -151,17 +159,24 @@ fn served(width: usize) -> Server {
     Server::new(Mlp::new(width)).batch_cap(BATCH).queue_bound(256)
 }
 
-/// Stands where the address comes once there is one.
-fn address_later() -> String {
-    "127.0.0.1:1".to_string()
-}
-
 fn predict(address: &str) -> Load {
     Load::new(format!("http://{address}/predict")).on_core(GENERATOR_CORE).seconds(SECONDS).warm_up_seconds(0.5)
 }
 
 fn json_load(address: &str) -> Load {
     predict(address).json_rows(1, COLUMNS)
+}
+
+/// A run in which the generator kept up, out of so many: other programs may have been on its core.
+fn kept_up(load: &Load) -> Result<LoadRun> {
+    let mut run = load.run()?;
+    for _ in 1..TRIES {
+        if run.kept_up() {
+            break;
+        }
+        run = load.run()?;
+    }
+    Ok(run)
 }
 
 fn success(run: &LoadRun) -> Result<f64> {
@@ -180,7 +195,7 @@ fn own_cost(width: usize) -> Result<(Vec<Row>, f64)> {
     for _ in 0..REPEATS {
         let seconds = alone.run()?.seconds[0].median;
         let tensor = predict(server.address()).tensor_rows(1, COLUMNS);
-        let light = json_load(server.address()).rate(0.1 / seconds.max(2e-4)).constant().run()?;
+        let light = kept_up(&json_load(server.address()).rate(0.1 / seconds.max(2e-4)).constant())?;
         let median = light.percentile(50.0)?;
         latencies.push(median);
         costs.push(1e3 * (median - seconds));
@@ -221,23 +236,23 @@ fn batches() -> Result<Vec<Row>> {
 }
 
 /// The highest rate with a p99 below ten times `seconds`.
-fn capacity_of(load: &Load, seconds: f64, width: usize, case: &'static str) -> Result<(CapacityRun, Row)> {
+fn capacity(width: usize, seconds: f64) -> Result<f64> {
+    eprintln!("M({width}): the capacity");
     let server = served(width).start_on_core(SERVER_CORE)?;
-    let run = Capacity::new(load.clone().to(format!("http://{}/predict", server.address())), seconds).run()?;
-    let limited = if run.is_limited_by_generator() { ", limited by the generator" } else { "" };
-    let metric = format!("M({width}), JSON: requests/s with a p99 below {:.2} ms{limited}", 1e4 * seconds);
-    let row = Row::of(case, metric, "1/s", vec![run.per_second])?;
-    Ok((run, row))
+    let run = Capacity::new(json_load(server.address()), seconds).run()?;
+    eprintln!("{}", run.table());
+    Ok(run.per_second)
 }
 
-/// Three times as much as it can do, for each of two bounds of its queue.
+/// Three times as much as it can do.
 fn overload(width: usize) -> Result<Vec<Row>> {
     eprintln!("M({width}): three times the capacity");
     let server = served(width).start_on_core(SERVER_CORE)?;
-    let light = json_load(server.address()).rate(200.0).constant().run()?.percentile(50.0)?;
+    let light = kept_up(&json_load(server.address()).rate(200.0).constant())?.percentile(50.0)?;
     let capacity = Capacity::new(json_load(server.address()), light).run()?.per_second;
     let run = json_load(server.address()).rate(3.0 * capacity).connections(1024).seconds(10.0).run()?;
-    let others: u64 = run.answers.iter().filter(|(status, _)| ![200, 429].contains(*status)).map(|(_, count)| count).sum();
+    let others: u64 =
+        run.answers.iter().filter(|(status, _)| ![200, 429].contains(*status)).map(|(_, count)| count).sum();
     let name = |what: &str| format!("M({width}), JSON, three times {capacity:.0} requests/s: {what}");
     if let Some(reason) = &run.not_kept_up {
         eprintln!("{reason}");
@@ -274,10 +289,12 @@ fn beside_fastapi(python: &PathBuf, program: &PathBuf) -> Result<Vec<Row>> {
         .map_err(|cause| Error::io(format!("starting {}", python.display()), cause))?;
     let mut address = String::new();
     if let Some(output) = child.stdout.take() {
-        BufReader::new(output).read_line(&mut address).map_err(|cause| Error::io("reading FastAPI's address", cause))?;
+        BufReader::new(output)
+            .read_line(&mut address)
+            .map_err(|cause| Error::io("reading FastAPI's address", cause))?;
     }
     let peer = Peer { child, address: address.trim().to_string() };
-    let light = json_load(&peer.address).rate(50.0).constant().run()?.percentile(50.0)?;
+    let light = kept_up(&json_load(&peer.address).rate(50.0).constant())?.percentile(50.0)?;
     let ours = served(WIDTH).start_on_core(SERVER_CORE)?;
     let (mut our_rates, mut their_rates) = (Vec::new(), Vec::new());
     for _ in 0..3 {
