@@ -4,9 +4,8 @@
 //! of 95 % ten thousand requests leave the p99 uncertain by a quarter, and a million take hours at 200 requests/s. The
 //! replay moves a clock from event to event instead, with service times that were measured one by one.
 //!
-//! A server that is free takes the first request in line, waits for more until its batch is full or the batch wait is over,
-//! and serves them together; while it waits, they still count as waiting. A request that finds the bounded line full is
-//! shed. (Lindley 1952, "The theory of queues with a single server", for one server without batches.)
+//! A server that is free takes a batch as soon as it is full, or the first request in line has waited for others as long as
+//! the batch wait says; until then they all count as waiting. A request that finds the bounded line full is shed. (Lindley 1952, "The theory of queues with a single server", for one server without batches.)
 //!
 //! ```
 //! use onramp::law::{BatchSeconds, Queue, QueueReplay};
@@ -115,7 +114,7 @@ impl QueueReplay {
         self
     }
 
-    /// How long a free server waits for more requests after the first one, in seconds, while its batch is not full.
+    /// Seconds that a request waits for others to share its batch, when there are fewer than the cap.
     pub fn batch_wait(mut self, seconds: f64) -> Self {
         self.batch_wait_seconds = seconds;
         self
@@ -250,11 +249,9 @@ impl Line<'_> {
     fn serve_until(&mut self, now: f64, observed: &mut Observed) {
         let QueueReplay { batch_cap, batch_wait_seconds, ref seconds, .. } = *self.replay;
         while let (Some(first), Some(Moment(free))) = (self.waiting.front(), self.free.peek()) {
-            let collects_from = free.max(first.since);
-            let starts = match self.waiting.get(batch_cap - 1) {
-                Some(last) => collects_from.max(last.since).min(collects_from + batch_wait_seconds),
-                None => collects_from + batch_wait_seconds,
-            };
+            // With a full batch there is nothing more to wait for.
+            let full = self.waiting.get(batch_cap - 1).map_or(f64::INFINITY, |last| last.since);
+            let starts = free.max(full.min(first.since + batch_wait_seconds));
             if starts > now {
                 return;
             }

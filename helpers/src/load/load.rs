@@ -370,10 +370,10 @@ impl Load {
             let generator = scope.spawn(|| {
                 // Dropped when the thread is done, however it ends.
                 let _over = over;
-                match self.core {
-                    Some(core) => machine::core_pool(core)?.install(|| generator::run(plan, &stop, &ended)),
-                    None => generator::run(plan, &stop, &ended),
+                if let Some(core) = self.core {
+                    machine::tie_to_core(core);
                 }
+                generator::run(plan, &stop, &ended)
             });
             let mut shown = 0;
             while is_over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {

@@ -5,7 +5,10 @@
 
 mod data_parallel;
 mod link;
+mod load;
 mod real_threads;
+#[path = "../load/services.rs"]
+mod services;
 #[path = "../engine/support.rs"]
 mod support;
 
