@@ -1,7 +1,10 @@
 //! Which answers a server keeps, how many, and for how long.
 
 use std::fmt;
+use std::hash::Hash;
+use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -75,23 +78,19 @@ impl Cache {
 
     pub(super) fn store<K, V>(&self) -> Result<moka::future::Cache<K, V>>
     where
-        K: std::hash::Hash + Eq + Send + Sync + 'static,
+        K: Hash + Eq + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
         self.validate()?;
         let policy = match self.eviction {
-            Eviction::TinyLfu => moka::policy::EvictionPolicy::tiny_lfu(),
-            Eviction::Lru => moka::policy::EvictionPolicy::lru(),
+            Eviction::TinyLfu => EvictionPolicy::tiny_lfu(),
+            Eviction::Lru => EvictionPolicy::lru(),
         };
         let builder = moka::future::Cache::builder().max_capacity(self.entries as u64).eviction_policy(policy);
         Ok(match self.seconds_to_live {
-            Some(seconds) => builder.time_to_live(std::time::Duration::from_secs_f64(seconds)).build(),
+            Some(seconds) => builder.time_to_live(Duration::from_secs_f64(seconds)).build(),
             None => builder.build(),
         })
-    }
-
-    pub(super) fn evicts(&self) -> Eviction {
-        self.eviction
     }
 }
 

@@ -4,6 +4,10 @@
 //! them: it goes on as long as one of them waits, whoever began it, and ends when the last has gone. (moka's own
 //! `try_get_with` ties it to the first, and begins anew when that one goes.) A failure is told to all that waited for it,
 //! and kept for nobody.
+//!
+//! moka notes an access and does what follows from it later, some dozens at a time. Here it is done after each access, for half a
+//! microsecond: a cache of 20 then keeps 20 and not up to twice as many, and with LRU each single hit and miss is that of an exact
+//! one. (Left to itself, 15 % of them differed with 20 entries, and 0.1 % with 1,000.)
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::cache::{Cache, Eviction};
+use super::cache::Cache;
 use crate::error::{Error, Result};
 
 /// What an answer is found by: the digest of all that was asked.
@@ -70,8 +74,6 @@ pub(crate) struct Counts {
 /// Answers of type `V`; computing one may fail with `E`.
 pub(crate) struct ResponseCache<V, E> {
     kept: moka::future::Cache<Place, Kept<V>>,
-    /// After each access the order of the entries is brought up to date, which moka else puts off.
-    exact: bool,
     computed: Arc<Computations<V, E>>,
     generation: AtomicU64,
     hits: AtomicU64,
@@ -126,7 +128,6 @@ where
     pub(crate) fn new(cache: &Cache) -> Result<Self> {
         Ok(Self {
             kept: cache.store()?,
-            exact: cache.evicts() == Eviction::Lru,
             computed: Arc::default(),
             generation: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -148,9 +149,7 @@ where
     {
         let place = Place { generation: self.generation.load(Ordering::Acquire), key };
         let found = self.kept.get(&place).await;
-        if self.exact {
-            self.kept.run_pending_tasks().await;
-        }
+        self.kept.run_pending_tasks().await;
         if let Some(kept) = found {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(Served { age: kept.since.elapsed(), answer: kept.answer, source: Source::Hit });
@@ -178,7 +177,7 @@ where
         Counts { hits: read(&self.hits), misses: read(&self.misses), coalesced: read(&self.coalesced) }
     }
 
-    /// Answers that are kept, as far as moka has counted them.
+    /// Answers that are kept.
     pub(crate) fn entries(&self) -> u64 {
         self.kept.entry_count()
     }
@@ -194,7 +193,7 @@ where
         }
         let (sender, outcome) = watch::channel(None);
         let all = Arc::downgrade(&self.computed);
-        let (kept, exact) = (self.kept.clone(), self.exact);
+        let kept = self.kept.clone();
         let computation = Arc::new_cyclic(|own: &Weak<Computation<V, E>>| {
             let (own, everyone) = (own.clone(), all.clone());
             let task = tokio::spawn(async move {
@@ -206,9 +205,7 @@ where
                         Ok(answer) => {
                             let new = Kept { answer, since: Instant::now() };
                             kept.insert(place, new.clone()).await;
-                            if exact {
-                                kept.run_pending_tasks().await;
-                            }
+                            kept.run_pending_tasks().await;
                             Ok(new)
                         }
                         Err(failure) => Err(failure),
@@ -234,3 +231,7 @@ fn lock<V, E>(computed: &Computations<V, E>) -> MutexGuard<'_, HashMap<Place, We
     // Nothing is done below this lock that can fail half-way.
     computed.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that can't go on should say so and stop")]
+mod tests;

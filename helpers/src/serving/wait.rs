@@ -42,7 +42,9 @@ impl Timer {
         if unsafe { libc::timerfd_settime(handle.as_raw_fd(), 0, &raw const setting, std::ptr::null_mut()) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        AsyncFd::with_interest(handle, Interest::READABLE).map(Self)
+        // SAFETY: the handle belongs to what is returned, so it stays open until its registration ends.
+        let registered = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) };
+        Ok(Self(registered.map_err(|refused| refused.into_parts().1)?))
     }
 }
 
@@ -53,19 +55,41 @@ mod tests {
 
     use super::*;
 
-    /// Whoever else uses the machine makes some waits longer, so it is the median that counts; none may be shorter.
+    /// Whoever else uses the machine makes both longer, so they take turns, and their medians are compared.
     #[test]
-    fn a_short_wait_lasts_as_long_as_it_should() {
+    fn a_short_wait_is_closer_to_what_was_asked_for_than_that_of_tokio_and_never_shorter() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let wanted = Duration::from_micros(1_300);
-        let mut late: Vec<Duration> = (0..101)
-            .map(|_| {
+        let late = |start: Instant| start.elapsed().checked_sub(wanted).unwrap();
+        let medians = || {
+            let (mut own, mut tokios) = (Vec::new(), Vec::new());
+            for _ in 0..51 {
                 let start = Instant::now();
                 runtime.block_on(wait_precisely(wanted));
-                start.elapsed().checked_sub(wanted).unwrap()
-            })
-            .collect();
-        late.sort();
-        assert!(late[50] < Duration::from_micros(500), "half of the waits were {:?} too long", late[50]);
+                own.push(late(start));
+                let start = Instant::now();
+                runtime.block_on(async { tokio::time::sleep(wanted).await });
+                tokios.push(late(start));
+            }
+            own.sort();
+            tokios.sort();
+            (own[25], tokios[25])
+        };
+        let tries: Vec<_> = (0..3).map(|_| medians()).collect();
+        assert!(tries.iter().any(|(own, tokios)| 2 * *own < *tokios), "too late by (own, tokio): {tries:?}");
+    }
+
+    #[test]
+    fn many_wait_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let start = Instant::now();
+        runtime.block_on(async {
+            let waits: Vec<_> = (0..500).map(|_| tokio::spawn(wait_precisely(Duration::from_millis(20)))).collect();
+            for wait in waits {
+                wait.await.unwrap();
+            }
+        });
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(20) && took < Duration::from_secs(5), "{took:?}");
     }
 }
