@@ -24,7 +24,10 @@ pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
-pub use crate::serving::{Server, Service, ServiceProcess, ServiceTime};
+pub use crate::serving::{
+    Cache, Eviction, LocalRedis, Server, Service, ServiceProcess, ServiceTime, SharedStore, State, StateServer,
+    lost_sessions, owner_of_session,
+};
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};
