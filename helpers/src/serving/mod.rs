@@ -2,12 +2,15 @@
 //!
 //! - [`Service`]: any part of a deployment, as a description; [`ServiceProcess`], the process that it becomes
 //! - [`Server`]: predictions by a model, or by waits in its place ([`ServiceTime`])
+//! - [`Balancer`]: spreads requests over several; [`Deployment`], replicas of a service behind one
 //!
 //! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
 //! front of a model), `work` (what is done for a batch), `metrics`.
 
+mod balancer;
 mod batcher;
 mod client;
+mod deployment;
 mod http;
 mod metrics;
 mod runtime;
@@ -18,6 +21,10 @@ mod stop;
 mod wire;
 mod work;
 
+pub use balancer::{
+    BackendLoad, BackendState, Balancer, BalancerLoad, HealthCheck, Policy, Program, RunningBalancer, SessionId,
+};
+pub use deployment::{Deployment, RunningDeployment};
 pub use server::Server;
 pub use service::{Service, ServiceProcess};
 pub use service_time::ServiceTime;

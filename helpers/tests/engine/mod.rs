@@ -24,4 +24,4 @@ mod team;
 mod team_failures;
 mod text;
 
-use support::{complaint, guess};
+pub(crate) use support::{complaint, guess};
