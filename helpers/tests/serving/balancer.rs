@@ -6,8 +6,8 @@ use std::time::Duration;
 use onramp::prelude::*;
 use onramp::serving::{BackendState, RunningBalancer};
 
-use super::support::{Backend, Connection, Manner, ask, load, wait_for_more, wait_until, who, with_each_program};
-use crate::engine::complaint;
+use super::backends::{Backend, Connection, Manner, ask, load, wait_for_more, wait_until, who, with_each_program};
+use super::complaint;
 
 /// So many backends, each of which answers with its number.
 fn backends(count: usize) -> Vec<Backend> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use onramp::prelude::*;
 
+use super::backends::{Backend, Manner, ask, load, wait_for_more, wait_until, with_each_program};
 use super::balancer::{addresses, wait_for_up};
-use super::support::{Backend, Manner, ask, load, wait_for_more, wait_until, with_each_program};
 
 #[test]
 fn a_backend_that_answers_no_http_or_nothing_costs_a_502_and_nobody_else() {

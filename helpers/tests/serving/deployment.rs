@@ -7,8 +7,8 @@ use std::time::Instant;
 use onramp::prelude::*;
 use onramp::serving::BackendState;
 
-use super::support::{Seen, load, wait_for_more, wait_until, with_each_program};
-use crate::engine::complaint;
+use super::backends::{Seen, load, wait_for_more, wait_until, with_each_program};
+use super::complaint;
 
 const ROWS: &str = r#"{"rows": [[0.5, 0.25]]}"#;
 const CLIENTS: usize = 8;

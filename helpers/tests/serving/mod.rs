@@ -1,6 +1,10 @@
-//! Services, and what stands before them.
+//! Services: each in a process of its own, asked over the loopback.
 
+mod backends;
 mod balancer;
 mod balancer_faults;
 mod deployment;
+mod server;
 mod support;
+
+use crate::engine::complaint;
