@@ -25,8 +25,9 @@ pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
 pub use crate::serving::{
-    Cache, Eviction, LocalRedis, Server, Service, ServiceProcess, ServiceTime, SharedStore, State, StateServer,
-    lost_sessions, owner_of_session,
+    Balancer, Cache, Deployment, Eviction, HealthCheck, LocalRedis, Policy, Program, RunningBalancer,
+    RunningDeployment, Server, Service, ServiceProcess, ServiceTime, SharedStore, State, StateServer, lost_sessions,
+    owner_of_session,
 };
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};

@@ -1,5 +1,9 @@
 //! Services: each in a process of its own, asked over the loopback.
 
+mod backends;
+mod balancer;
+mod balancer_faults;
+mod deployment;
 mod server;
 mod support;
 
