@@ -22,5 +22,5 @@ pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
-pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};
+pub use crate::storage::{Batches, Layout, Reading, Scan, ShardBy, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};
