@@ -30,5 +30,5 @@ pub use crate::serving::{
     owner_of_session,
 };
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
-pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};
+pub use crate::storage::{Batches, Layout, Reading, Scan, ShardBy, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};
