@@ -6,6 +6,7 @@
 //! - [`data`], [`model`], [`training`]: what is learned, by which network, and how
 //! - [`communication`]: how workers talk: all-reduce algorithms, links, threads, the replay
 //! - [`sharing`]: training by several workers, in every way there is
+//! - [`serving`]: a model in service, and what happens around it
 //! - [`experiment`]: what a lesson varies and measures, and its results
 //! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
 //! - [`figure`], [`display`], [`published`]: how results are shown, and numbers from papers beside them
@@ -30,6 +31,7 @@ pub mod model;
 pub mod prelude;
 mod process;
 pub mod published;
+pub mod serving;
 pub mod sharing;
 pub mod storage;
 pub mod training;

@@ -9,6 +9,7 @@ mod estimate;
 mod interleaved;
 mod peaks;
 mod provenance;
+pub(crate) mod share;
 
 pub use estimate::Estimate;
 pub use interleaved::interleaved;

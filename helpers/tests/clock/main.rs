@@ -6,6 +6,8 @@
 mod data_parallel;
 mod link;
 mod real_threads;
+mod search;
+mod stages;
 #[path = "../engine/support.rs"]
 mod support;
 

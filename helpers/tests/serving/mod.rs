@@ -1,0 +1,8 @@
+//! A model in service.
+
+mod cascade;
+mod drift;
+mod feedback;
+mod neighbours;
+#[path = "../engine/support.rs"]
+mod support;
