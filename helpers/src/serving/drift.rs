@@ -227,11 +227,13 @@ impl DriftMonitor {
     /// The probability that a window without any drift raises an alarm, over all watched features, as if they were
     /// independent.
     pub fn false_alarm_probability(&self) -> f64 {
+        // Through logarithms, because 1 minus so small a number would lose it.
         let quiet = |watched: &Watched| {
             let freedom = (watched.reference.len() - 1) as f64;
-            ChiSquared::new(freedom).map_or(0.0, |noise| noise.cdf(self.threshold / self.chance_scale()))
+            let alarm = ChiSquared::new(freedom).map_or(1.0, |noise| noise.sf(self.threshold / self.chance_scale()));
+            (-alarm).ln_1p()
         };
-        1.0 - self.watched.iter().map(quiet).product::<f64>()
+        -self.watched.iter().map(quiet).sum::<f64>().exp_m1()
     }
 
     /// 1/n + 1/m.

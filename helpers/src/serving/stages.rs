@@ -260,7 +260,9 @@ impl Work {
             let mut text = String::new();
             for row in batch * stages.batch_rows..(batch + 1) * stages.batch_rows {
                 // Writing to a string can't fail.
-                data.row(row).iter().for_each(|value| drop(write!(text, "{value},")));
+                for value in data.row(row) {
+                    let _ = write!(text, "{value},");
+                }
                 let _ = writeln!(text, "{}", data.labels()[row]);
             }
             file.write_all_at(text.as_bytes(), start).map_err(action)?;

@@ -108,7 +108,9 @@ fn a_monitor_goes_on_where_it_was_stored() {
     let mut monitor = DriftMonitor::new(reference(), [0, 1]).unwrap();
     let stream = rows(RequestLog::new(1_000, STEADY).drift(500, 0.6));
     let (first, second) = stream.split_at(730);
-    first.iter().for_each(|row| drop(monitor.observe(row).unwrap()));
+    for row in first {
+        monitor.observe(row).unwrap();
+    }
     let mut restored: DriftMonitor = serde_json::from_str(&serde_json::to_string(&monitor).unwrap()).unwrap();
     for row in second {
         monitor.observe(row).unwrap();
@@ -124,7 +126,9 @@ fn after_a_renewal_what_was_a_drift_is_usual() {
     let drifted = rows(RequestLog::new(4_500, STEADY).drift(0, 1.0));
     monitor.observe(&drifted[0]).unwrap();
     monitor.renew(&drifted[..3_000]).unwrap();
-    drifted[3_000..].iter().for_each(|row| drop(monitor.observe(row).unwrap()));
+    for row in &drifted[3_000..] {
+        monitor.observe(row).unwrap();
+    }
     assert_eq!(monitor.windows().len(), 3);
     assert!(monitor.windows().iter().all(|window| !window.alarm));
     assert!(monitor.renew(&drifted[..2_999]).is_err());
