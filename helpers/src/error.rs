@@ -50,6 +50,10 @@ pub enum Error {
     #[error("{0}")]
     Worker(String),
 
+    /// A service did not answer, or answered that it could not do what it was asked for.
+    #[error("{0}")]
+    Service(String),
+
     /// The run was stopped on request.
     #[error("interrupted: the run was stopped before it had a result; run the cell again to start over")]
     Interrupted,

@@ -6,7 +6,8 @@
 //! - [`data`], [`model`], [`training`]: what is learned, by which network, and how
 //! - [`communication`]: how workers talk: all-reduce algorithms, links, threads, the replay
 //! - [`sharing`]: training by several workers, in every way there is
-//! - [`serving`]: a model in service, and what happens around it
+//! - [`storage`]: tables of any size, on the disk
+//! - [`serving`]: what answers requests: servers, and what stands before and behind them
 //! - [`experiment`]: what a lesson varies and measures, and its results
 //! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
 //! - [`figure`], [`display`], [`published`]: how results are shown, and numbers from papers beside them

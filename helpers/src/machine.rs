@@ -79,21 +79,34 @@ pub(crate) fn core_pool(slot: usize) -> Result<rayon::ThreadPool> {
 /// A pool of `threads` threads, each tied to a core of its own from `first_slot` on.
 pub(crate) fn threads_pool(threads: usize, first_slot: usize) -> Result<rayon::ThreadPool> {
     process::prepare();
-    let cores = cores();
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .start_handler(move |index| {
-            if let Some(core) = cores.physical.get((first_slot + index) % cores.physical.len().max(1)) {
-                // Pinning only makes timings steadier; where it is not allowed the work still runs.
-                core_affinity::set_for_current(*core);
-            }
-        })
-        .build()
-        .map_err(|cause| {
-            Error::Worker(format!(
-                "no thread could be started for a worker: {cause}; close other programs and run the cell again"
-            ))
-        })
+    // Looked up before a thread is tied to one of them.
+    cores();
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    built(builder.start_handler(move |index| tie_to_core(first_slot + index)))
+}
+
+/// A pool of `threads` threads that are tied to no other core than the calling thread is.
+pub(crate) fn free_threads_pool(threads: usize) -> Result<rayon::ThreadPool> {
+    process::prepare();
+    built(rayon::ThreadPoolBuilder::new().num_threads(threads))
+}
+
+fn built(builder: rayon::ThreadPoolBuilder) -> Result<rayon::ThreadPool> {
+    builder.build().map_err(|cause| {
+        Error::Worker(format!(
+            "no thread could be started for a worker: {cause}; close other programs and run the cell again"
+        ))
+    })
+}
+
+/// Ties the calling thread, and those that it starts from now on, to a core. Slots beyond the last core start again at the
+/// first one.
+pub(crate) fn tie_to_core(slot: usize) {
+    let physical = &cores().physical;
+    if let Some(core) = physical.get(slot % physical.len().max(1)) {
+        // It only makes timings steadier; where it is not allowed the work still runs.
+        core_affinity::set_for_current(*core);
+    }
 }
 
 struct Cores {

@@ -21,7 +21,10 @@ pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
-pub use crate::serving::{Burst, Cascade, DriftMonitor, Feedback, NeighbourSearch, Retrain, Stage, Stages};
+pub use crate::serving::{
+    Burst, Cascade, DriftMonitor, Feedback, NeighbourSearch, Retrain, Server, Service, ServiceProcess, ServiceTime, Stage,
+    Stages,
+};
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

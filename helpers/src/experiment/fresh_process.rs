@@ -29,12 +29,8 @@ const NOT_INHERITED: [&str; 2] = ["EVCXR_IS_RUNTIME", "ONRAMP_DISPLAY"];
 /// of a shared training;
 /// [`Error::Interrupted`] when it was interrupted.
 pub fn in_fresh_process(experiment: &Experiment) -> Result<Outcome> {
-    let program = program()?;
-    let described = |action: &str| format!("{action} {}", program.display());
-    let mut command = Command::new(&program);
-    for variable in NOT_INHERITED {
-        command.env_remove(variable);
-    }
+    let described = |action: &str| format!("{action} {PROGRAM}");
+    let mut command = worker_command()?;
     // What it says on standard error is why it failed, and nothing else.
     let mut process = command
         .env("ONRAMP_PROGRESS", "0")
@@ -69,6 +65,18 @@ pub fn in_fresh_process(experiment: &Experiment) -> Result<Outcome> {
         Experiment::TrainShared(training) if output.status.signal().is_some() => training.with_last_checkpoint(error),
         _ => error,
     })
+}
+
+/// A command that starts the worker program.
+///
+/// # Errors
+/// [`Error::Worker`] when the program is not there.
+pub(crate) fn worker_command() -> Result<Command> {
+    let mut command = Command::new(program()?);
+    for variable in NOT_INHERITED {
+        command.env_remove(variable);
+    }
+    Ok(command)
 }
 
 fn failure(status: ExitStatus, complaints: &str) -> Error {

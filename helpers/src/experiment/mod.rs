@@ -30,6 +30,7 @@ pub use all_reduce_bandwidth::{AllReduceBandwidth, AllReduceBandwidthRun};
 pub use cost::StepCost;
 pub use data_parallel::DataParallel;
 pub use fresh_process::in_fresh_process;
+pub(crate) use fresh_process::worker_command;
 pub use mistake::Mistake;
 pub use scaling_run::{Baseline, ScalingPoint, ScalingRun};
 pub use serialised::{Experiment, Outcome};

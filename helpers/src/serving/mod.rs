@@ -1,23 +1,39 @@
-//! A model in service, and what happens around it.
+//! Serving: what answers requests, one process for each part.
 //!
+//! - [`Service`]: any part of a deployment, as a description; [`ServiceProcess`], the process that it becomes
+//! - [`Server`]: predictions by a model, or by waits in its place ([`ServiceTime`])
 //! - [`DriftMonitor`]: whether requests still look like those that the model learned from
 //! - [`Feedback`]: a model in a world that changes, with and without training again
 //! - [`Cascade`], [`Burst`]: a small model at the edge that asks a large one in the cloud
-//! - [`Neighbours`], [`NeighbourSearch`]: searching among all rows, and in cells
+//! - [`NeighbourSearch`]: [`Neighbours`] searched for among all rows, and in cells
 //! - [`Stages`]: from a file to an answer, stage by stage
+//!
+//! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
+//! front of a model), `work` (what is done for a batch), `metrics`.
 
 mod answer;
+mod batcher;
 mod burst;
 mod cascade;
 mod cascade_run;
+mod client;
 mod drift;
 mod feedback;
 mod feedback_run;
+mod http;
+mod metrics;
 mod neighbours;
+mod runtime;
 mod search;
 mod search_run;
+mod server;
+mod service;
+mod service_time;
 mod stages;
 mod stages_run;
+mod stop;
+mod wire;
+mod work;
 
 pub use burst::{Answered, Burst, BurstRun, Fate};
 pub use cascade::Cascade;
@@ -28,5 +44,8 @@ pub use feedback_run::{FeedbackRun, FeedbackWindow};
 pub use neighbours::{Cells, Neighbour, Neighbours};
 pub use search::{Lie, NeighbourSearch};
 pub use search_run::{CellPoint, SearchPoint, SearchRun};
+pub use server::Server;
+pub use service::{Service, ServiceProcess};
+pub use service_time::ServiceTime;
 pub use stages::{Stage, Stages};
 pub use stages_run::{StageTime, StagesRun, WayTimes};

@@ -15,5 +15,6 @@ pub use evaluation::{Evaluation, evaluate};
 pub use gradients::Gradients;
 pub use optimiser::Optimiser;
 pub use optimiser_state::OptimiserState;
+pub(crate) use pass::scores;
 pub(crate) use train::fits;
 pub use train::{Evaluated, Training, TrainingRun};

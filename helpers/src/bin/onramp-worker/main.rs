@@ -1,4 +1,4 @@
-//! Runs one serialised experiment in this fresh process, or the benchmark of a GPU.
+//! Runs one serialised experiment in this fresh process, or a service, or the benchmark of a GPU.
 //!
 //! The experiment is read as JSON from the file in the first argument, or from standard input; the result is
 //! written as JSON to standard output. What goes wrong is said on standard error, with exit code 2.
@@ -10,10 +10,12 @@ use std::process::ExitCode;
 
 use onramp::Error;
 use onramp::experiment::Experiment;
+use onramp::serving::Service;
 
 const HELP: &str = "\
 onramp-worker                     runs the experiment that stands as JSON on standard input
 onramp-worker FILE                the same with the experiment in this file
+onramp-worker --service           is the service whose description stands as JSON in the first line of standard input
 onramp-worker --gpu-benchmark     measures this machine's GPU and prints tables
     --cpu                         a small benchmark of the processor instead, to try the program
     --samples N                   how often each time is taken (7)
@@ -37,6 +39,7 @@ fn run() -> Result<(), Error> {
             print!("{HELP}");
             return Ok(());
         }
+        Some(flag) if flag == Service::FLAG => return Service::serve_as_ordered(),
         Some(flag) if flag == "--gpu-benchmark" => {
             let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
             return gpu_benchmark::Benchmark::from_arguments(arguments)?.run();

@@ -58,6 +58,25 @@ pub(crate) fn loss_and_gradients(
     Ok(loss)
 }
 
+/// From rows, one after the other, to their scores, as [`Network::forward`] computes them.
+///
+/// # Errors
+/// [`Error::InvalidInput`] when the rows don't fit the model.
+pub(crate) fn scores(network: &Network, rows: &[f32]) -> Result<Vec<f32>> {
+    let model = network.model();
+    let columns = model.columns();
+    if rows.is_empty() || !rows.len().is_multiple_of(columns) {
+        return Err(Error::invalid(format!("{} numbers are no rows of {columns}", rows.len())));
+    }
+    if let Model::Convnet(_) = model {
+        let rows = Tensor::from_slice(rows, (rows.len() / columns, columns), network.device())?;
+        return Ok(network.forward(&rows)?.flatten_all()?.to_vec1()?);
+    }
+    let parameters = Parameters::of(network)?;
+    let blocks = blocks(&model, &parameters, 0..block_count(&model)?)?;
+    Ok(chain::forward(&blocks, Cow::Borrowed(rows), &mut None)?.0)
+}
+
 /// Numbers of the batch's labels.
 pub(crate) fn labels(batch: &Batch) -> Result<Vec<u32>> {
     Ok(batch.labels.flatten_all()?.to_vec1::<u32>()?)

@@ -1,0 +1,65 @@
+//! Asking a service over HTTP, on connections that are kept.
+
+use std::time::Duration;
+
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::error::{Error, Result};
+
+/// An answer that is longer is refused.
+const LONGEST_ANSWER_BYTES: usize = 64 << 20;
+/// A connection that nobody uses is closed before the other side does it in the middle of a request.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Sends requests. Clones share their connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Client(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>);
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let builder = &mut hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+        Self(builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector))
+    }
+
+    /// Sends a request with an absolute address and waits for all of the answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Error::Service`] with the address when nothing listens there, the connection breaks, or the answer takes longer
+    /// than `timeout` or more than 64 MiB.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>, timeout: Duration) -> Result<Response<Bytes>> {
+        let address = request.uri().to_string();
+        let answered = tokio::time::timeout(timeout, async {
+            let response = self.0.request(request).await.map_err(|cause| unanswered(&address, &cause))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, LONGEST_ANSWER_BYTES).collect().await;
+            let body = body.map_err(|cause| unanswered(&address, cause.as_ref()))?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        });
+        let late = |_| Error::Service(format!("{address} did not answer within {} s", timeout.as_secs_f64()));
+        answered.await.map_err(late)?
+    }
+
+    /// Gets a page.
+    ///
+    /// # Errors
+    /// As for [`Client::send`].
+    pub(crate) async fn get(&self, address: &str, timeout: Duration) -> Result<Response<Bytes>> {
+        let request = Request::get(address).body(Full::default());
+        self.send(request.map_err(|cause| Error::invalid(format!("{address} is no address ({cause})")))?, timeout).await
+    }
+}
+
+/// The innermost cause says most: that of a refused connection is below two others.
+fn unanswered(address: &str, cause: &dyn std::error::Error) -> Error {
+    let mut innermost = cause;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    Error::Service(format!("{address} did not answer ({innermost})"))
+}
