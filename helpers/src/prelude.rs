@@ -22,8 +22,8 @@ pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
 pub use crate::serving::{
-    Burst, Cascade, DriftMonitor, Feedback, NeighbourSearch, Retrain, Server, Service, ServiceProcess, ServiceTime, Stage,
-    Stages,
+    Burst, Cascade, DriftMonitor, Feedback, NeighbourSearch, Retrain, Server, Service, ServiceProcess, ServiceTime,
+    Stage, Stages,
 };
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};

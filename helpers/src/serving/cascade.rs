@@ -14,11 +14,10 @@
 
 use std::time::Instant;
 
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::answer::answers;
 use super::cascade_run::{CascadePoint, CascadeRow, CascadeRun};
+use super::in_service::InService;
 use crate::communication::{Communicator, Link, Team};
 use crate::data::{Dataset, Source};
 use crate::device::Device;
@@ -26,11 +25,13 @@ use crate::display::Progress;
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 use crate::machine::{self, Machine};
-use crate::model::{Architecture, Model, Network};
+use crate::model::Model;
 use crate::training::Training;
 
 /// Rows that are really sent to the cloud and back; each takes twice the link's latency.
 const ROUND_TRIPS: usize = 60;
+/// Rows that are answered at once where no time is taken.
+const CHUNK: usize = 256;
 /// Passes before the first that is timed.
 const WARM_UPS: usize = 20;
 
@@ -53,6 +54,7 @@ pub struct Cascade {
     pub(super) thresholds: Vec<f64>,
     pub(super) steps: usize,
     pub(super) seed: u64,
+    pub(super) servers: Option<(String, String)>,
 }
 
 impl Cascade {
@@ -66,6 +68,7 @@ impl Cascade {
             thresholds: vec![0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0],
             steps: 500,
             seed: 0,
+            servers: None,
         }
     }
 
@@ -93,11 +96,18 @@ impl Cascade {
         self
     }
 
+    /// Asks two prediction servers, such as `127.0.0.1:34567`, which must serve the two models; what was trained is put in
+    /// place there. The link stands in front of the cloud's.
+    pub fn over(mut self, edge_address: &str, cloud_address: &str) -> Self {
+        self.servers = Some((edge_address.to_string(), cloud_address.to_string()));
+        self
+    }
+
     /// Trains both models, times them row by row, sends rows over the emulated link, and tries the thresholds.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for models that are the same, thresholds outside 0 to 1, rows that don't fit, or a link
-    /// that can't be emulated; [`Error::Interrupted`].
+    /// that can't be emulated; [`Error::Service`] when a server does not answer; [`Error::Interrupted`].
     pub fn run(&self) -> Result<CascadeRun> {
         self.validate()?;
         let data = self.data.load(self.seed)?;
@@ -107,7 +117,9 @@ impl Cascade {
             let training = Training::new(model).steps(self.steps).evaluate_every(self.steps).seed(self.seed);
             training.device(Device::Cpu).trained(&data, None)
         };
-        let (edge, cloud) = (train(self.edge)?, train(self.cloud)?);
+        let (at_edge, in_cloud) = self.servers.as_ref().map(|(edge, cloud)| (edge.as_str(), cloud.as_str())).unzip();
+        let edge = InService::put(train(self.edge)?, at_edge)?;
+        let cloud = InService::put(train(self.cloud)?, in_cloud)?;
         progress.advance(1);
         let rows = self.rows(&edge, &cloud, &data.held_out)?;
         progress.advance(1);
@@ -143,20 +155,19 @@ impl Cascade {
     }
 
     /// What both models say to each row, and how long the edge takes for it alone.
-    fn rows(&self, edge: &Network, cloud: &Network, data: &Dataset) -> Result<Vec<CascadeRow>> {
+    fn rows(&self, edge: &InService, cloud: &InService, data: &Dataset) -> Result<Vec<CascadeRow>> {
         let features: Vec<f32> = (0..data.rows()).flat_map(|row| data.row(row)).copied().collect();
-        let (at_edge, in_cloud) =
-            (answers(edge, &features, data.columns())?, answers(cloud, &features, data.columns())?);
+        let (at_edge, in_cloud) = (edge.answers(&features, CHUNK)?, cloud.answers(&features, CHUNK)?);
         let core = machine::core_pool(0)?;
         core.install(|| {
             for row in 0..WARM_UPS.min(data.rows()) {
-                alone(edge, data.row(row))?;
+                edge.answers(data.row(row), 1)?;
             }
             let all = at_edge.into_iter().zip(in_cloud).enumerate();
             all.map(|(row, (edge_says, cloud_says))| {
                 check_interrupt()?;
                 let start = Instant::now();
-                alone(edge, data.row(row))?;
+                edge.answers(data.row(row), 1)?;
                 Ok(CascadeRow {
                     edge_seconds: start.elapsed().as_secs_f64(),
                     confidence: f64::from(edge_says.confidence),
@@ -169,20 +180,22 @@ impl Cascade {
     }
 
     /// Seconds from sending a row to having its answer: real numbers over the emulated link, and the cloud's inference.
-    fn round_trips(&self, cloud: &Network, data: &Dataset) -> Result<Vec<f64>> {
+    fn round_trips(&self, cloud: &InService, data: &Dataset) -> Result<Vec<f64>> {
         let trips = Team::new(2)?.over(&self.link)?.run(|mut worker| {
             let mut seconds = Vec::with_capacity(ROUND_TRIPS);
             for row in 0..WARM_UPS.min(data.rows()) {
-                alone(cloud, data.row(row))?;
+                cloud.answers(data.row(row), 1)?;
             }
             for row in (0..data.rows()).cycle().take(ROUND_TRIPS) {
                 check_interrupt()?;
                 let mut question = if worker.rank() == 0 { data.row(row).to_vec() } else { vec![0.0; data.columns()] };
                 let start = Instant::now();
                 worker.broadcast(&mut question, 0)?;
-                let mut answer = vec![0.0; self.cloud.classes()];
+                // A class and its probability.
+                let mut answer = [0.0; 2];
                 if worker.rank() == 1 {
-                    answer = alone(cloud, &question)?;
+                    answer =
+                        cloud.answers(&question, 1)?.first().map_or(answer, |one| [one.class as f32, one.confidence]);
                 }
                 worker.broadcast(&mut answer, 1)?;
                 seconds.push(start.elapsed().as_secs_f64());
@@ -191,10 +204,4 @@ impl Cascade {
         })?;
         Ok(trips.into_iter().next().unwrap_or_default())
     }
-}
-
-/// The scores of a single row.
-fn alone(network: &Network, row: &[f32]) -> Result<Vec<f32>> {
-    let rows = Tensor::from_slice(row, (1, row.len()), network.device())?;
-    Ok(network.forward(&rows)?.flatten_all()?.to_vec1::<f32>()?)
 }

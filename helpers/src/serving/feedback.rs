@@ -28,16 +28,16 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::DriftMonitor;
-use super::answer::answers;
 use super::drift::LEAST_REFERENCE;
 use super::feedback_run::{FeedbackRun, FeedbackWindow};
+use super::in_service::InService;
 use crate::data::{Arrivals, Dataset, RequestLog, Split};
 use crate::device::Device;
 use crate::display::Progress;
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 use crate::measure::share::share;
-use crate::model::{Mlp, Network};
+use crate::model::Mlp;
 use crate::training::Training;
 
 /// Numbers in a request.
@@ -88,6 +88,7 @@ pub struct Feedback {
     pub(super) accuracy_fall: f64,
     pub(super) steps: usize,
     pub(super) seed: u64,
+    pub(super) server: Option<String>,
 }
 
 impl Feedback {
@@ -107,6 +108,7 @@ impl Feedback {
             accuracy_fall: 0.1,
             steps: 800,
             seed: 0,
+            server: None,
         }
     }
 
@@ -158,6 +160,18 @@ impl Feedback {
         self
     }
 
+    /// Sends each request to this prediction server, such as `127.0.0.1:34567`, and puts what was trained in place there. It
+    /// must serve [`Feedback::model`].
+    pub fn server(mut self, address: &str) -> Self {
+        self.server = Some(address.to_string());
+        self
+    }
+
+    /// The model that is served: M(64) with 8 inputs and 2 classes.
+    pub fn model() -> Mlp {
+        Mlp::new(64).inputs(FEATURES).outputs(2)
+    }
+
     /// Trains the model on a history of labelled rows, then lets the same stream pass without and with retraining.
     ///
     /// # Errors
@@ -177,9 +191,10 @@ impl Feedback {
         let rows: Vec<Vec<f32>> = log.generate()?.into_iter().map(|request| request.features).collect();
         let start = network.parameters()?;
         let mut courses = Vec::new();
+        let service = InService::put(network, self.server.as_deref())?;
         for retraining in [false, true] {
-            network.set_parameters(&start)?;
-            courses.push(Course::new(self, &rows, &network, monitor.clone(), retraining).run()?);
+            service.replace(&start)?;
+            courses.push(Course::new(self, &rows, (&service, start.clone()), monitor.clone(), retraining).run()?);
         }
         let with = courses.pop().unwrap_or_default();
         Ok(FeedbackRun {
@@ -228,7 +243,7 @@ impl Feedback {
 
     fn training(&self) -> Training {
         // So small a model is done on the processor before a graphics card has begun.
-        Training::new(Mlp::new(64).inputs(FEATURES).outputs(2))
+        Training::new(Self::model())
             .steps(self.steps)
             .evaluate_every(self.steps)
             .learning_rate(0.2)
@@ -263,7 +278,9 @@ fn label(row: &[f32], changed: bool) -> u32 {
 struct Course<'a> {
     feedback: &'a Feedback,
     rows: &'a [Vec<f32>],
-    network: &'a Network,
+    service: &'a InService,
+    /// Those that the service has.
+    parameters: Vec<f32>,
     monitor: DriftMonitor,
     retraining: bool,
     /// What the model answered to each request so far.
@@ -280,14 +297,25 @@ impl<'a> Course<'a> {
     fn new(
         feedback: &'a Feedback,
         rows: &'a [Vec<f32>],
-        network: &'a Network,
+        (service, parameters): (&'a InService, Vec<f32>),
         monitor: DriftMonitor,
         retraining: bool,
     ) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(feedback.seed);
         let chosen = rows.iter().map(|_| random.random_bool(feedback.label_share)).collect();
         let (answered, labelled) = (Vec::new(), Vec::new());
-        Self { feedback, rows, network, monitor, retraining, answered, chosen, labelled, drifting_since: None }
+        Self {
+            feedback,
+            rows,
+            service,
+            parameters,
+            monitor,
+            retraining,
+            answered,
+            chosen,
+            labelled,
+            drifting_since: None,
+        }
     }
 
     fn run(mut self) -> Result<Vec<FeedbackWindow>> {
@@ -300,7 +328,7 @@ impl<'a> Course<'a> {
             check_interrupt()?;
             let (start, end) = (number * window, (number + 1) * window);
             let features: Vec<f32> = self.rows[start..end].concat();
-            self.answered.extend(answers(self.network, &features, FEATURES)?.into_iter().map(|answer| answer.class));
+            self.answered.extend(self.service.answers(&features, 1)?.into_iter().map(|answer| answer.class));
             let mut seen = None;
             for row in &self.rows[start..end] {
                 seen = self.monitor.observe(row)?.cloned();
@@ -349,8 +377,8 @@ impl<'a> Course<'a> {
         let latest = &self.labelled[self.labelled.len().saturating_sub(self.feedback.recent)..];
         let rows = latest.iter().map(|(request, label, _)| (self.rows[*request].as_slice(), *label));
         let split = self.feedback.labelled(rows)?;
-        let trained = self.feedback.training().trained(&split, Some(&self.network.parameters()?))?;
-        self.network.set_parameters(&trained.parameters()?)?;
+        self.parameters = self.feedback.training().trained(&split, Some(&self.parameters))?.parameters()?;
+        self.service.replace(&self.parameters)?;
         let retrained_on = latest.len();
         // What the model has learned by now is what later requests have to look like.
         if let Some(since) = self.drifting_since.filter(|since| end - since >= LEAST_REFERENCE) {

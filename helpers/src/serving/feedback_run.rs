@@ -119,9 +119,8 @@ impl FeedbackRun {
         }
         let Feedback { shift, rule_change, label_share, label_delay, .. } = self.feedback;
         if let Some((request, deviations)) = shift {
-            table = table.note(format!(
-                "From request {request} on the mean of each feature is higher by {deviations} standard deviations."
-            ));
+            table =
+                table.note(format!("From request {request} on the mean of each feature is {deviations} sigma higher."));
         }
         if let Some(request) = rule_change {
             table = table.note(format!(

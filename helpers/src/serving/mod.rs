@@ -9,7 +9,8 @@
 //! - [`Stages`]: from a file to an answer, stage by stage
 //!
 //! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
-//! front of a model), `work` (what is done for a batch), `metrics`.
+//! front of a model), `work` (what is done for a batch), `metrics`,
+//! `in_service` (a model here or behind an address).
 
 mod answer;
 mod batcher;
@@ -21,6 +22,7 @@ mod drift;
 mod feedback;
 mod feedback_run;
 mod http;
+mod in_service;
 mod metrics;
 mod neighbours;
 mod runtime;

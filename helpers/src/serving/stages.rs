@@ -21,7 +21,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::answer::{Answer, answers};
+use super::answer::Answer;
 use super::stages_run::{StageTime, StagesRun, WayTimes};
 use crate::data::{Batch, Teacher};
 use crate::device::Device;
@@ -30,7 +30,7 @@ use crate::interrupt::check_interrupt;
 use crate::machine::{self, Machine};
 use crate::measure::{Estimate, interleaved};
 use crate::model::{Architecture, Mlp, Network};
-use crate::training::{Gradients, Optimiser, OptimiserState};
+use crate::training::{Gradients, Optimiser, OptimiserState, scores};
 
 /// Numbers in a row of the file.
 const COLUMNS: usize = 16;
@@ -346,7 +346,7 @@ impl Work {
                 Stage::Parse => parse(item)?,
                 Stage::Featurise => featurise(item),
                 Stage::Model if self.trains => self.learn(item)?,
-                Stage::Model => item.answers = answers(&self.network, &item.features, FEATURES)?,
+                Stage::Model => item.answers = self.answers(&item.features)?,
                 Stage::Encode => encode(item),
             }
         }
@@ -363,6 +363,11 @@ impl Work {
             return Err(Error::invalid(format!("batch {} is not what was written; run the cell again", item.number)));
         }
         Ok(())
+    }
+
+    fn answers(&self, features: &[f32]) -> Result<Vec<Answer>> {
+        let classes = self.network.model().classes();
+        Ok(scores(&self.network, features)?.chunks_exact(classes).map(Answer::of_scores).collect())
     }
 
     fn learn(&self, item: &mut Item) -> Result<()> {

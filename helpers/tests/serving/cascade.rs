@@ -6,7 +6,7 @@ use onramp::data::Arrivals;
 use onramp::prelude::*;
 use onramp::serving::{Answered, CascadeRun};
 
-use super::support::complaint;
+use crate::engine::support::complaint;
 
 fn cascade() -> Cascade {
     Cascade::new(Mlp::new(8), Mlp::new(128), Link::custom("cloud", 0.005, 12.5e6).unwrap())

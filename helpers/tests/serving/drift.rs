@@ -4,7 +4,7 @@ use onramp::data::{Arrivals, RequestLog};
 use onramp::serving::DriftMonitor;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::support::complaint;
+use crate::engine::support::complaint;
 
 const STEADY: Arrivals = Arrivals::Poisson { per_second: 50.0 };
 

@@ -2,7 +2,7 @@
 
 use onramp::serving::{Feedback, FeedbackRun, Retrain};
 
-use super::support::complaint;
+use crate::engine::support::complaint;
 
 fn alarms(run: &FeedbackRun) -> usize {
     run.without.iter().filter(|window| window.alarm).count()

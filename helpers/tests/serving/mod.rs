@@ -3,6 +3,5 @@
 mod cascade;
 mod drift;
 mod feedback;
+mod in_service;
 mod neighbours;
-#[path = "../engine/support.rs"]
-mod support;
