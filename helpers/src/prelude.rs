@@ -25,9 +25,9 @@ pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
 pub use crate::serving::{
-    Balancer, Cache, Deployment, Eviction, HealthCheck, LocalRedis, Policy, Program, RunningBalancer,
-    RunningDeployment, Server, Service, ServiceProcess, ServiceTime, SharedStore, State, StateServer, lost_sessions,
-    owner_of_session,
+    Balancer, Burst, Cache, Cascade, Deployment, DriftMonitor, Eviction, Feedback, HealthCheck, LocalRedis,
+    NeighbourSearch, Policy, Program, Retrain, RunningBalancer, RunningDeployment, Server, Service, ServiceProcess,
+    ServiceTime, SharedStore, Stage, Stages, State, StateServer, lost_sessions, owner_of_session,
 };
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, ShardBy, Store, WriteTable};

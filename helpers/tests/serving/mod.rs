@@ -8,3 +8,9 @@ mod server;
 mod support;
 
 use crate::engine::complaint;
+
+mod cascade;
+mod drift;
+mod feedback;
+mod in_service;
+mod neighbours;
