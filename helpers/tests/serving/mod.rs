@@ -5,6 +5,7 @@ mod balancer;
 mod balancer_faults;
 mod deployment;
 mod server;
+mod state;
 mod support;
 
 use crate::engine::complaint;
