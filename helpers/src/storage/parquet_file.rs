@@ -4,7 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use polars::io::parquet::read::{FileMetadata, infer_schema};
-use polars::prelude::{DataFrame, IdxSize, LazyFrame, ParquetReader, PolarsResult, ScanArgsParquet, Schema, SchemaExt, SerReader};
+use polars::prelude::{
+    DataFrame, IdxSize, LazyFrame, ParquetReader, PolarsResult, ScanArgsParquet, Schema, SchemaExt, SerReader,
+};
 
 use super::object_store::{self, StoreOptions};
 use super::quiet::quietly;
