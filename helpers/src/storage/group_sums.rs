@@ -4,8 +4,8 @@
 //! merged. A general grouping hashes every row instead, and copies rows of a group together.
 
 use polars::prelude::{
-    ChunkAgg, ChunkedArray, Column, DataFrame, DataType, Field, NamedFrom, PlSmallStr, PolarsNumericType, PolarsResult,
-    Schema, SchemaRef, Series,
+    ChunkedArray, Column, DataFrame, DataType, Field, NamedFrom, PlSmallStr, PolarsNumericType, PolarsResult, Schema,
+    SchemaRef, Series,
 };
 
 /// Rows next to each other add to different numbers, so that an addition need not wait for the one before it.
@@ -48,33 +48,45 @@ struct Groups {
 }
 
 impl Groups {
-    /// By whole numbers. A group for each number from the lowest to the highest where that is fewer than there are rows; a group
-    /// for each row where it is not, so that nothing here ever outgrows the piece.
-    fn by(column: &Column) -> PolarsResult<Self> {
-        let column = column.cast(&DataType::Int64)?;
-        let keys = column.i64()?;
-        let span = match (keys.min(), keys.max()) {
-            (Some(lowest), Some(highest)) => highest.checked_sub(lowest).map(|span| (lowest, span as usize)),
-            // No row has a key.
-            _ => Some((0, 0)),
-        };
-        Ok(match span {
-            Some((lowest, span)) if span < keys.len() => {
-                // The first group is that of the rows without a key.
-                let group = |key: Option<i64>| key.map_or(0, |key| (key - lowest + 1) as u32);
-                let of_row = if keys.null_count() == 0 {
-                    keys.downcast_iter()
-                        .flat_map(|part| part.values().iter())
-                        .map(|key| (key - lowest + 1) as u32)
-                        .collect()
-                } else {
-                    keys.iter().map(group).collect()
-                };
-                let numbered = (0..=span as i64).map(|index| Some(lowest + index));
-                Self { of_row, keys: [None].into_iter().chain(numbered).collect() }
-            }
-            _ => Self { of_row: (0..keys.len() as u32).collect(), keys: keys.iter().collect() },
+    /// By whole numbers.
+    fn by(keys: &Column) -> PolarsResult<Self> {
+        Ok(match keys.dtype() {
+            DataType::UInt32 => Self::numbered(keys.u32()?),
+            DataType::Int64 => Self::numbered(keys.i64()?),
+            _ => Self::numbered(keys.cast(&DataType::Int64)?.i64()?),
         })
+    }
+
+    /// A group for each number from the lowest to the highest where that is fewer than there are rows; a group for each row where
+    /// it is not, so that nothing here ever outgrows the piece.
+    fn numbered<Kind>(keys: &ChunkedArray<Kind>) -> Self
+    where
+        Kind: PolarsNumericType<Native: Into<i64>>,
+    {
+        let parts = || keys.downcast_iter().map(|part| part.values().as_slice());
+        let is_complete = keys.null_count() == 0;
+        let (mut lowest, mut highest) = (i64::MAX, i64::MIN);
+        let mut widen = |key: i64| (lowest, highest) = (lowest.min(key), highest.max(key));
+        if is_complete {
+            parts().for_each(|part| part.iter().for_each(|key| widen((*key).into())));
+        } else {
+            keys.iter().flatten().for_each(|key| widen(key.into()));
+        }
+        let span = highest.checked_sub(lowest).and_then(|span| usize::try_from(span).ok());
+        let Some(span) = span.filter(|span| *span < keys.len()) else {
+            let keys = keys.iter().map(|key| key.map(Into::into)).collect::<Vec<_>>();
+            return Self { of_row: (0..keys.len() as u32).collect(), keys };
+        };
+        // The first group is that of the rows without a key.
+        let group = |key: i64| (key - lowest + 1) as u32;
+        let mut of_row = Vec::with_capacity(keys.len());
+        if is_complete {
+            parts().for_each(|part| of_row.extend(part.iter().map(|key| group((*key).into()))));
+        } else {
+            of_row.extend(keys.iter().map(|key| key.map_or(0, |key| group(key.into()))));
+        }
+        let numbered = (0..=span as i64).map(|index| Some(lowest + index));
+        Self { of_row, keys: [None].into_iter().chain(numbered).collect() }
     }
 
     /// All rows in one.

@@ -17,6 +17,7 @@ use super::shard::{Shard, Share};
 use super::{Group, ScanRun, ShardBy, Store, fault, memory, url};
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
+use crate::process;
 
 /// Between two looks at whether the learner wants to stop.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -135,6 +136,8 @@ impl Scan {
     /// with the URL that can't be reached; [`Error::InvalidInput`] for a shard without files or row groups, and an option that is
     /// none; [`Error::Interrupted`].
     pub fn run(&self) -> Result<ScanRun> {
+        // Pieces of a table come and go; their memory is kept for the next.
+        process::prepare();
         let memory = memory::Watch::start()?;
         let start = Instant::now();
         let store = Store::reach(self.path.clone(), self.store_options.clone())?;
