@@ -1,4 +1,13 @@
-//! A model in service.
+//! Services: each in a process of its own, asked over the loopback.
+
+mod backends;
+mod balancer;
+mod balancer_faults;
+mod deployment;
+mod server;
+mod support;
+
+use crate::engine::complaint;
 
 mod cascade;
 mod drift;
