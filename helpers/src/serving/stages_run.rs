@@ -106,14 +106,12 @@ impl StagesRun {
             "No stage is as long as all of them together over the cores, so the cores set the pipeline's pace."
                 .to_string()
         };
-        table
-            .note(pace)
-            .note(format!(
-                "{rows} rows in batches of {batch_rows}; the faster stage does its work once where it did it {factor} times. Times \
+        table.note(pace).note(format!(
+            "{rows} rows in batches of {batch_rows}; the faster stage does its work {factor} times less often. Times \
                  are {}. {}.",
-                Provenance::Measured,
-                self.machine
-            ))
+            Provenance::Measured,
+            self.machine
+        ))
     }
 
     /// Rows per second of both ways, before and after, with what the law says.
