@@ -7,10 +7,12 @@
 //! front of a model), `work` (what is done for a batch), `metrics`.
 
 mod batcher;
+mod chain;
 mod client;
 mod http;
 mod metrics;
 mod runtime;
+mod scaling;
 mod server;
 mod service;
 mod service_time;
@@ -18,6 +20,11 @@ mod stop;
 mod wire;
 mod work;
 
+pub use chain::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
+pub use scaling::{
+    Autoscaler, AutoscalerMoment, AutoscalerRun, HpaDecision, HpaReason, HpaRule, HpaState, ReplicaProcesses, Replicas,
+    Rotation, RunningAutoscaler, ScalingCase, ScalingMoment, ScalingReplay, ScalingReplayRun,
+};
 pub use server::Server;
 pub use service::{Service, ServiceProcess};
 pub use service_time::ServiceTime;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::chain::Hop;
 use super::http;
 use super::server::Server;
 use super::stop::Stop;
@@ -38,6 +39,8 @@ const LOG_VARIABLE: &str = "ONRAMP_LOG";
 pub enum Service {
     /// Predictions by a model.
     Server(Server),
+    /// One of a chain of services.
+    Hop(Hop),
 }
 
 /// What the program reads.
@@ -175,6 +178,7 @@ impl Service {
         std::thread::spawn(end_with_lifeline);
         let prepared = match self {
             Self::Server(server) => server.prepare(stop.clone()).await?,
+            Self::Hop(hop) => hop.prepare(stop.clone()).await?,
         };
         let line = serde_json::to_string(&Listening { address: address.to_string() }).unwrap_or_default();
         println!("{line}");
@@ -185,6 +189,7 @@ impl Service {
     fn place(&self) -> (String, Option<String>) {
         match self {
             Self::Server(server) => (server.listen.clone(), server.token.clone()),
+            Self::Hop(hop) => (hop.listen.clone(), hop.token.clone()),
         }
     }
 }
