@@ -9,3 +9,4 @@ mod figure;
 mod judgement;
 mod law;
 mod measure;
+mod serving;

@@ -24,4 +24,5 @@ mod team;
 mod team_failures;
 mod text;
 
-use support::{complaint, guess};
+pub use support::complaint;
+use support::guess;
