@@ -5,6 +5,7 @@
 //! - [`Cache`]: answers that are kept
 //! - [`State`]: where sessions are kept, such as in a [`StateServer`]; [`SharedStore`], what replicas share in a lesson
 //! - [`Balancer`]: spreads requests over several; [`Deployment`], replicas of a service behind one
+//! - [`Chain`]: services that call each other, with stalls and hedges; [`Autoscaler`], replicas that come and go with the load
 //! - [`DriftMonitor`]: whether requests still look like those that the model learned from
 //! - [`Feedback`]: a model in a world that changes, with and without training again
 //! - [`Cascade`], [`Burst`]: a small model at the edge that asks a large one in the cloud
@@ -22,6 +23,7 @@ mod burst;
 mod cache;
 mod cascade;
 mod cascade_run;
+mod chain;
 mod client;
 mod deployment;
 mod drift;
@@ -33,6 +35,7 @@ mod metrics;
 mod neighbours;
 mod response_cache;
 mod runtime;
+mod scaling;
 mod search;
 mod search_run;
 mod server;
@@ -54,11 +57,16 @@ pub use burst::{Answered, Burst, BurstRun, Fate};
 pub use cache::{Cache, Eviction};
 pub use cascade::Cascade;
 pub use cascade_run::{CascadePoint, CascadeRow, CascadeRun};
+pub use chain::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
 pub use deployment::{Deployment, RunningDeployment};
 pub use drift::{DriftMonitor, DriftWindow, FeaturePsi};
 pub use feedback::{Feedback, Retrain};
 pub use feedback_run::{FeedbackRun, FeedbackWindow};
 pub use neighbours::{Cells, Neighbour, Neighbours};
+pub use scaling::{
+    Autoscaler, AutoscalerMoment, AutoscalerRun, HpaDecision, HpaReason, HpaRule, HpaState, ReplicaProcesses, Replicas,
+    Rotation, RunningAutoscaler, ScalingCase, ScalingMoment, ScalingReplay, ScalingReplayRun,
+};
 pub use search::{Lie, NeighbourSearch};
 pub use search_run::{CellPoint, SearchPoint, SearchRun};
 pub use server::Server;

@@ -95,6 +95,11 @@ impl Server {
         Self::of(Served::Timed { time })
     }
 
+    /// Whether waits stand in the place of a model.
+    pub(crate) fn is_timed(&self) -> bool {
+        matches!(self.served, Served::Timed { .. })
+    }
+
     fn of(served: Served) -> Self {
         Self {
             served,

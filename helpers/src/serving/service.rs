@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::balancer::Balancer;
+use super::chain::Hop;
 use super::http;
 use super::server::Server;
 use super::state::StateServer;
@@ -44,6 +45,8 @@ pub enum Service {
     StateServer(StateServer),
     /// The embedded balancer; [`Balancer::start`] knows HAProxy too.
     Balancer(Balancer),
+    /// One of a chain of services.
+    Hop(Hop),
 }
 
 /// What the program reads.
@@ -183,6 +186,7 @@ impl Service {
             Self::Server(server) => server.prepare(stop.clone()).await?,
             Self::StateServer(server) => server.prepare(stop.clone()).await?,
             Self::Balancer(balancer) => balancer.prepare().await?,
+            Self::Hop(hop) => hop.prepare(stop.clone()).await?,
         };
         let line = serde_json::to_string(&Listening { address: address.to_string() }).unwrap_or_default();
         println!("{line}");
@@ -195,6 +199,7 @@ impl Service {
             Self::Server(server) => (server.listen.clone(), server.token.clone()),
             Self::StateServer(server) => (server.listen.clone(), server.token.clone()),
             Self::Balancer(balancer) => (balancer.listen.clone(), balancer.token.clone()),
+            Self::Hop(hop) => (hop.listen.clone(), hop.token.clone()),
         }
     }
 }
