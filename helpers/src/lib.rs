@@ -9,6 +9,7 @@
 //! - [`storage`]: tables of any size, on the disk
 //! - [`serving`]: what answers requests: servers, and what stands before and behind them
 //! - [`experiment`]: what a lesson varies and measures, and its results
+//! - [`load`]: requests to a service at moments of their own, and how long each took
 //! - [`measure`], [`law`]: numbers with intervals and their origin, and laws fitted to them
 //! - [`figure`], [`display`], [`published`]: how results are shown, and numbers from papers beside them
 //! - [`interrupt`]: stopping a long call without losing what earlier cells made
@@ -26,6 +27,7 @@ pub mod figure;
 pub mod interrupt;
 pub mod judgement;
 pub mod law;
+pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod model;

@@ -8,5 +8,6 @@ mod engine;
 mod figure;
 mod judgement;
 mod law;
+mod load;
 mod measure;
 mod serving;

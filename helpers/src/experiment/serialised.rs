@@ -8,6 +8,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::judgement::Prediction;
+use crate::load::{Capacity, CapacityRun, Load, LoadRun};
 use crate::sharing::{SharedRun, SharedTraining};
 use crate::storage::{Scan, ScanRun, WriteTable, WriteTableRun};
 use crate::training::{Training, TrainingRun};
@@ -48,6 +49,10 @@ pub enum Experiment {
     WriteTable(WriteTable),
     /// Reading a table.
     Scan(Scan),
+    /// Requests to a service.
+    Load(Load),
+    /// The highest rate that a service takes.
+    Capacity(Capacity),
 }
 
 /// The result of an [`Experiment`].
@@ -76,6 +81,10 @@ pub enum Outcome {
     WriteTable(WriteTableRun),
     /// Reading a table.
     Scan(ScanRun),
+    /// Requests to a service.
+    Load(LoadRun),
+    /// The highest rate that a service takes.
+    Capacity(CapacityRun),
 }
 
 impl Experiment {
@@ -96,6 +105,8 @@ impl Experiment {
             Self::AllReduceBandwidth(experiment) => Outcome::AllReduceBandwidth(experiment.run()?),
             Self::WriteTable(experiment) => Outcome::WriteTable(experiment.run()?),
             Self::Scan(scan) => Outcome::Scan(scan.run()?),
+            Self::Load(load) => Outcome::Load(load.run()?),
+            Self::Capacity(capacity) => Outcome::Capacity(capacity.run()?),
         })
     }
 

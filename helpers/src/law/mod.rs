@@ -7,17 +7,26 @@
 //! - [`Usl`]: throughput that peaks and falls again, from contention and coherency
 //! - [`AllReduceTime`]: seconds of an all-reduce, from the latency and the rate of the links
 //! - [`PowerLaw`]: an error that falls with more data or parameters, down to a floor
+//! - [`Queue`], [`PollaczekKhinchine`], [`Little`]: how long requests wait in line, and [`QueueReplay`] where no formula says it
+//! - [`CacheHits`], [`Lru`]: what share of requests a cache answers
 //! - [`Roofline`], [`Roof`]: what a machine can reach, and whether memory or arithmetic limits a run
 
 mod agreement;
 mod all_reduce_time;
 mod amdahl;
+mod batch_seconds;
+mod cache_hits;
 mod fit;
 mod gustafson;
 mod half_efficiency;
 mod least_squares;
+mod little;
 mod parameter;
+mod pollaczek_khinchine;
 mod power_law;
+mod queue;
+mod queue_replay;
+mod queue_replay_run;
 mod roof;
 mod roofline;
 mod uncertainty;
@@ -29,13 +38,20 @@ use serde::{Deserialize, Serialize};
 pub use agreement::TOLERANCE;
 pub use all_reduce_time::AllReduceTime;
 pub use amdahl::Amdahl;
+pub use batch_seconds::BatchSeconds;
+pub use cache_hits::{CacheHits, Lru};
 pub use fit::Fit;
 pub use gustafson::Gustafson;
 pub use half_efficiency::HalfEfficiency;
 pub use least_squares::fit;
 pub(crate) use least_squares::weighted_line;
+pub use little::Little;
 pub use parameter::{Parameter, Predicted};
+pub use pollaczek_khinchine::PollaczekKhinchine;
 pub use power_law::PowerLaw;
+pub use queue::Queue;
+pub use queue_replay::QueueReplay;
+pub use queue_replay_run::QueueReplayRun;
 pub use roof::{Limit, Placed, Roof};
 pub use roofline::Roofline;
 pub use usl::Usl;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::balancer::Balancer;
 use super::http;
 use super::server::Server;
 use super::state::StateServer;
@@ -41,6 +42,8 @@ pub enum Service {
     Server(Server),
     /// Sessions that several replicas share.
     StateServer(StateServer),
+    /// The embedded balancer; [`Balancer::start`] knows HAProxy too.
+    Balancer(Balancer),
 }
 
 /// What the program reads.
@@ -179,6 +182,7 @@ impl Service {
         let prepared = match self {
             Self::Server(server) => server.prepare(stop.clone()).await?,
             Self::StateServer(server) => server.prepare(stop.clone()).await?,
+            Self::Balancer(balancer) => balancer.prepare().await?,
         };
         let line = serde_json::to_string(&Listening { address: address.to_string() }).unwrap_or_default();
         println!("{line}");
@@ -190,6 +194,7 @@ impl Service {
         match self {
             Self::Server(server) => (server.listen.clone(), server.token.clone()),
             Self::StateServer(server) => (server.listen.clone(), server.token.clone()),
+            Self::Balancer(balancer) => (balancer.listen.clone(), balancer.token.clone()),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Fitting: known parameters come back, reference numbers agree, and bad data is called bad.
 
 mod all_reduce_time;
+mod cache_hits;
 mod power_law;
+mod queue;
 mod roofline;
 mod speed_up;
 mod usl;

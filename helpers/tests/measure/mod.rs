@@ -1,5 +1,7 @@
 //! Estimates, their intervals, and taking turns.
 
+mod latencies;
+
 use std::cell::RefCell;
 
 use onramp::Error;
