@@ -121,7 +121,7 @@ impl State {
         let store = match &self.place {
             Place::Memory => Store::Memory(MemoryStore::default()),
             Place::File(path) => Store::File(FileStore::open(path)?),
-            Place::Server(address) => Store::Remote(RemoteStore::new(address, self.token.as_deref())?),
+            Place::Server(address) => Store::Remote(Box::new(RemoteStore::new(address, self.token.as_deref())?)),
             Place::Redis(url) => Store::Redis(RedisStore::open(url, timeout)?),
         };
         let round_trip = Duration::from_secs_f64(self.round_trip_seconds);

@@ -26,7 +26,7 @@ pub(crate) struct SessionStore {
 pub(super) enum Store {
     Memory(MemoryStore),
     File(FileStore),
-    Remote(RemoteStore),
+    Remote(Box<RemoteStore>),
     Redis(RedisStore),
 }
 
