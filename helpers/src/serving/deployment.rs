@@ -185,8 +185,12 @@ impl RunningDeployment {
         let [_, .., _] = self.replicas[..] else {
             return Err(Error::invalid("the last replica can't be removed; a deployment keeps at least 1"));
         };
-        self.balancer.remove_backend(self.replicas.len() - 1)?;
-        self.replicas.pop().map_or(Ok(()), |mut process| process.stop())
+        let last = self.replicas.len() - 1;
+        self.balancer.drain(last)?;
+        self.replicas[last].stop()?;
+        self.balancer.remove_backend(last)?;
+        self.replicas.truncate(last);
+        Ok(())
     }
 
     /// Requests that were sent to each replica, in the order of their numbers.

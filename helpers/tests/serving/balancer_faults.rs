@@ -69,17 +69,20 @@ fn without_a_backend_the_answer_is_503_and_says_why() {
         let mut balancer = Balancer::new(Vec::<String>::new()).with(program).start().unwrap();
         let answer = ask(balancer.address(), "POST /predict", &[("x-request-id", "a\"b")], b"{}");
         assert_eq!(answer.status(), 503);
+        assert_eq!(answer.header("x-request-id"), Some("a\"b"));
         assert!(answer.error().contains("no backend is up"), "{}", answer.error());
 
         let backend = Backend::start("0");
         balancer.add_backend(&backend.address).unwrap();
         assert_eq!(ask(balancer.address(), "POST /predict", &[], b"{}").status(), 200);
         drop(backend);
+        wait_for_up(&balancer, 0);
         for _ in 0..3 {
             let answer = ask(balancer.address(), "POST /predict", &[], b"{}");
             assert_eq!(answer.status(), 503);
             let error = answer.error();
             assert!(error.contains("no backend"), "{error}");
+            assert_eq!(answer.header("retry-after"), Some("1"));
         }
     });
 }

@@ -31,7 +31,8 @@ const LONGEST_SECONDS: f64 = 3600.0;
 ///
 /// A request that could not be sent because nothing listened at the backend is sent to another one, up to three times: it
 /// reached nobody, so nothing happens twice. One that reached a backend whose connection then broke is answered with 502,
-/// unless [`Balancer::retry_idempotent`] allows to repeat it.
+/// unless [`Balancer::retry_idempotent`] allows to repeat it. HAProxy answers so only to the first request of a client's
+/// connection; at a later one it closes the connection without a word, which in HTTP means that the client may ask again.
 ///
 /// Answers that come from the balancer itself are JSON like those of the prediction server, `{"error": …, "request_id": …}`:
 /// 408 for a body that takes more than 10 s, 413 for one that is too large, 502 for a backend that broke off or did not

@@ -18,8 +18,7 @@ impl Balancer {
     /// for orders can't be opened.
     pub(crate) async fn prepare(self) -> Result<Prepared> {
         self.check()?;
-        let limits =
-            ConnectionLimits { connections: 10_000, body_bytes: self.largest_body_bytes, ..Default::default() };
+        let limits = ConnectionLimits { body_bytes: self.largest_body_bytes, ..Default::default() };
         let control = self.control.clone();
         let pool = Pool::new(self);
         if !control.as_os_str().is_empty() {

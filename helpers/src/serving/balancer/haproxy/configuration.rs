@@ -14,6 +14,8 @@ pub(super) const TOKEN: &str = "ONRAMP_TOKEN";
 const BUFFER_BYTES: usize = 256 << 10;
 /// Points of each backend on the ring of the consistent hash: sixteen for each unit of weight.
 const WEIGHT: usize = 16;
+/// Connections that a backend needs no more are closed so soon; it can't be removed before.
+const PURGE: &str = "200ms";
 /// An answer that HAProxy makes itself, with the request's own name. The text must have no quotation marks.
 const BODY: &str = r#"'{"error": "TEXT", "request_id": "%[var(txn.request_id),json(utf8s)]"}'"#;
 
@@ -28,7 +30,7 @@ pub(super) fn backend(balancer: &Balancer, number: usize, address: &str) -> Stri
     let most = balancer.connections_per_backend.map(|most| format!(" maxconn {most}")).unwrap_or_default();
     format!(
         "{address} id {} weight {WEIGHT} check inter {}ms rise {} fall {} observe layer4 error-limit 1 on-error \
-         mark-down{most}",
+         mark-down pool-purge-delay {PURGE}{most}",
         number + 1,
         milliseconds(health.interval_seconds),
         health.rise,
@@ -39,14 +41,14 @@ pub(super) fn backend(balancer: &Balancer, number: usize, address: &str) -> Stri
 /// The whole file.
 pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String {
     let Balancer { queue_seconds, connect_seconds, answer_seconds, largest_body_bytes, queue_bound, .. } = balancer;
-    let problem = |status: u16, text: &str| {
-        format!("    http-error status {status} content-type application/json lf-string {}\n", body(text))
+    // What is unavailable now may be there later.
+    let answer = |status: u16, text: &str| {
+        let later = if status == 503 { " hdr retry-after 1" } else { "" };
+        format!("status {status} content-type application/json lf-string {}{later}", BODY.replace("TEXT", text))
     };
+    let problem = |status: u16, text: &str| format!("    http-error {}\n", answer(status, text));
     let refusal = |status: u16, text: &str, condition: &str| {
-        format!(
-            "    http-request return status {status} content-type application/json lf-string {} {condition}\n",
-            body(text)
-        )
+        format!("    http-request return {} {condition}\n", answer(status, text))
     };
     let token = balancer.token.as_ref().map(|_| {
         let text = "this service needs a token: send the header Authorization: Bearer with it";
@@ -83,11 +85,11 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
         .collect();
     [
         "# Written for one run. HAProxy runs in this file's folder.\n",
-        "global\n    nbthread 1\n    maxconn 10000\n    no strict-limits\n",
+        "global\n    nbthread 1\n    maxconn 4096\n    no strict-limits\n",
         &format!("    tune.bufsize {BUFFER_BYTES}\n"),
-        &format!("    stats socket {} mode 600 level admin\n", super::super::control::SOCKET),
-        "    log stderr format raw local0 notice\n\n",
-        "defaults\n    mode http\n    log global\n",
+        &format!("    stats socket unix@{} mode 600 level admin\n", super::super::control::SOCKET),
+        "\n",
+        "defaults\n    mode http\n",
         &format!("    timeout connect {}ms\n", milliseconds(*connect_seconds)),
         &format!("    timeout server {}ms\n", milliseconds(*answer_seconds)),
         &format!("    timeout queue {}ms\n", milliseconds(*queue_seconds)),
@@ -109,6 +111,7 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
         &format!("    # {}, opened before this program started\n    bind \"fd@${{{LISTENER}}}\"\n", balancer.listen),
         "    http-request set-header x-request-id %[uuid()] unless { req.hdr(x-request-id) -m found }\n",
         "    http-request set-var(txn.request_id) req.hdr(x-request-id)\n",
+        "    http-after-response set-header x-request-id %[var(txn.request_id)]\n",
         token.as_deref().unwrap_or_default(),
         // The body is waited for here, so that a slow sender keeps no backend busy, and so that it can be sent again.
         "    option http-buffer-request\n",
@@ -135,10 +138,6 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
         &backends,
     ]
     .concat()
-}
-
-fn body(text: &str) -> String {
-    BODY.replace("TEXT", text)
 }
 
 fn milliseconds(seconds: f64) -> u64 {

@@ -31,6 +31,7 @@ const LOG: &str = "haproxy.log";
 /// Of its log, so much is shown.
 const SHOWN_LOG_BYTES: usize = 8 << 10;
 const START: Duration = Duration::from_secs(10);
+const REMOVAL: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A HAProxy that runs as a child of this process.
@@ -94,10 +95,9 @@ impl Haproxy {
         let output = command.arg("-c").stdout(Stdio::piped()).stderr(Stdio::piped()).output();
         let output = output.map_err(|cause| Error::io(format!("starting {}", program.display()), cause))?;
         if !output.status.success() {
-            return Err(Error::Worker(format!(
-                "HAProxy refuses its configuration: {}\n{text}",
-                String::from_utf8_lossy(&output.stderr)
-            )));
+            let said = String::from_utf8_lossy(&output.stderr);
+            let alerts: Vec<&str> = said.lines().filter(|line| line.starts_with("[ALERT]")).collect();
+            return Err(Error::Worker(format!("HAProxy refuses its configuration: {}", alerts.join("; "))));
         }
         // In the foreground.
         let mut command = self::command(&program, folder.path(), balancer, &listener)?;
@@ -180,7 +180,17 @@ impl Process for Haproxy {
     }
 
     fn remove(&self, number: usize) -> Result<()> {
-        self.order(&format!("del server {GROUP}/{}", configuration::name(number)), Some("deleted"))
+        let order = format!("del server {GROUP}/{}", configuration::name(number));
+        let start = Instant::now();
+        loop {
+            match self.order(&order, Some("deleted")) {
+                // Connections without a request, which it closes soon.
+                Err(Error::Service(text)) if text.contains("still has connections") && start.elapsed() < REMOVAL => {}
+                removed => return removed,
+            }
+            check_interrupt()?;
+            std::thread::sleep(LOOK);
+        }
     }
 
     fn load(&self) -> Result<BalancerLoad> {
@@ -188,8 +198,8 @@ impl Process for Haproxy {
     }
 
     fn stop(&mut self) -> Result<()> {
-        // SAFETY: the child has not been waited for, or is gone, which `is_running` says first.
         if self.is_running()? {
+            // SAFETY: the child has not been waited for, so the number is still its own.
             unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGUSR1) };
         }
         let longest = self.balancer.answer_seconds + self.balancer.queue_seconds;
