@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 
 #[cfg(not(target_os = "linux"))]
-pub(super) use coarse::Alarm;
+pub(crate) use coarse::Alarm;
 #[cfg(target_os = "linux")]
-pub(super) use precise::Alarm;
+pub(crate) use precise::Alarm;
 
 #[cfg(target_os = "linux")]
 mod precise {
@@ -24,11 +24,11 @@ mod precise {
     use crate::error::Error;
 
     /// One alarm, which can be set again and again.
-    pub(in super::super) struct Alarm(AsyncFd<OwnedFd>);
+    pub(crate) struct Alarm(AsyncFd<OwnedFd>);
 
     impl Alarm {
         /// Belongs to the runtime that is entered.
-        pub(in super::super) fn new() -> Result<Self> {
+        pub(crate) fn new() -> Result<Self> {
             let refused = |cause| Error::io("making a timer", cause);
             // SAFETY: makes a new descriptor, or answers with a negative number.
             let timer = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
@@ -43,7 +43,7 @@ mod precise {
         }
 
         /// Returns at `moment`, or at once when it has passed.
-        pub(in super::super) async fn wait_until(&self, moment: Instant) -> Result<()> {
+        pub(crate) async fn wait_until(&self, moment: Instant) -> Result<()> {
             let refused = |cause| Error::io("waiting for a timer", cause);
             // A time of 0 would switch the timer off.
             let left = moment.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
@@ -81,15 +81,15 @@ mod coarse {
     use super::{Instant, Result};
 
     /// One alarm, which can be set again and again.
-    pub(in super::super) struct Alarm;
+    pub(crate) struct Alarm;
 
     impl Alarm {
-        pub(in super::super) fn new() -> Result<Self> {
+        pub(crate) fn new() -> Result<Self> {
             Ok(Self)
         }
 
         /// Returns a millisecond or so after `moment`.
-        pub(in super::super) async fn wait_until(&self, moment: Instant) -> Result<()> {
+        pub(crate) async fn wait_until(&self, moment: Instant) -> Result<()> {
             tokio::time::sleep_until(moment.into()).await;
             Ok(())
         }

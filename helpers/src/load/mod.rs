@@ -29,6 +29,8 @@ mod recorder;
 mod schedule;
 mod target;
 
+pub(crate) use alarm::Alarm;
+
 pub use capacity::Capacity;
 pub use capacity_run::{CapacityRun, Trial, TrialEnd};
 pub use load::Load;

@@ -5,6 +5,7 @@ mod balancer;
 mod balancer_faults;
 mod deployment;
 mod server;
+mod sessions;
 mod state;
 mod support;
 

@@ -10,6 +10,7 @@ use rand_distr::Zipf;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::law::CacheHits;
 use crate::serving::cache::Eviction;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -236,25 +237,10 @@ fn the_least_recently_used_leaves_at_each_single_access() {
     });
 }
 
-/// Che's approximation for a cache of C entries and popularities p: the hit rate is the sum of p (1 - e^(-p t)), with t such
-/// that the sum of 1 - e^(-p t) is C.
-fn che(popularity: &[f64], entries: f64) -> f64 {
-    let occupied = |time: f64| popularity.iter().map(|p| 1.0 - (-p * time).exp()).sum::<f64>();
-    let (mut low, mut high) = (0.0, 1e9);
-    for _ in 0..200 {
-        let middle = 0.5 * (low + high);
-        if occupied(middle) < entries { low = middle } else { high = middle }
-    }
-    popularity.iter().map(|p| p * (1.0 - (-p * low).exp())).sum()
-}
-
 #[test]
-fn hit_rates_are_those_of_the_theory_and_a_picky_cache_beats_them_on_skewed_keys() {
+fn hit_rates_are_those_of_ches_approximation_and_a_picky_cache_beats_them_on_skewed_keys() {
     const KEYS: usize = 2_000;
     const ENTRIES: usize = 200;
-    let weights: Vec<f64> = (1..=KEYS).map(|rank| 1.0 / rank as f64).collect();
-    let sum: f64 = weights.iter().sum();
-    let zipf: Vec<f64> = weights.iter().map(|weight| weight / sum).collect();
     let rate = |eviction: Eviction, skewed: bool| {
         run(async move {
             let cache = answers(Cache::new(ENTRIES).eviction(eviction));
@@ -271,7 +257,7 @@ fn hit_rates_are_those_of_the_theory_and_a_picky_cache_beats_them_on_skewed_keys
         })
     };
     let (lru, picky, uniform) = (rate(Eviction::Lru, true), rate(Eviction::TinyLfu, true), rate(Eviction::Lru, false));
-    let theory = che(&zipf, ENTRIES as f64);
+    let theory = CacheHits::zipf(KEYS, 1.0, ENTRIES).unwrap().hit_rate();
     assert!((lru - theory).abs() < 0.02, "LRU {lru}, by Che {theory}");
     assert!((uniform - 0.1).abs() < 0.02, "LRU, uniform keys {uniform}");
     assert!(picky > lru + 0.02, "TinyLFU {picky}, LRU {lru}");
