@@ -237,7 +237,7 @@ pub fn load<T>(
     body: &str,
     meanwhile: impl FnOnce(&AtomicUsize) -> T,
 ) -> (Vec<Seen>, T) {
-    const MOST_REQUESTS: usize = 2_000;
+    const MOST_REQUESTS: usize = 20_000;
     let (answered, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let client = || {
