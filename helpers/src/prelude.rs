@@ -21,6 +21,7 @@ pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
+pub use crate::serving::{Autoscaler, Chain, Hedge, Hop, HpaRule, ReplicaProcesses, Replicas, ScalingReplay};
 pub use crate::serving::{Server, Service, ServiceProcess, ServiceTime};
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};

@@ -11,7 +11,6 @@ pub(super) fn nanoseconds(seconds: f64) -> Nanoseconds {
     (seconds * 1e9).round() as Nanoseconds
 }
 
-
 /// What a request asks for: when it comes, and how long a replica is busy with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
