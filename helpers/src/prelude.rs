@@ -29,6 +29,8 @@ pub use crate::serving::{
     NeighbourSearch, Policy, Program, Retrain, RunningBalancer, RunningDeployment, Server, Service, ServiceProcess,
     ServiceTime, SharedStore, Stage, Stages, State, StateServer, lost_sessions, owner_of_session,
 };
+pub use crate::serving::{Autoscaler, Chain, Hedge, Hop, HpaRule, ReplicaProcesses, Replicas, ScalingReplay};
+pub use crate::serving::{Server, Service, ServiceProcess, ServiceTime};
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, ShardBy, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

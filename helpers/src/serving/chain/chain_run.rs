@@ -100,7 +100,7 @@ impl ChainRun {
         Ok((low..=high).contains(&point.slow_share()))
     }
 
-    /// The point of so many hops, the emulated one where there are two.
+    /// The first point of so many hops.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] when there is none.

@@ -121,6 +121,11 @@ impl ReplicaProcesses {
         self.rotation.clone()
     }
 
+    /// The system's numbers of the processes that are ready.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.running.iter().map(|replica| replica.process.process_id()).collect()
+    }
+
     /// Takes in what has happened, and starts what is missing.
     fn tend(&mut self) -> Result<()> {
         for index in (0..self.running.len()).rev() {

@@ -1,0 +1,145 @@
+//! The rule on real processes.
+
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use onramp::prelude::*;
+use onramp::serving::{Rotation, ServiceTime};
+
+use super::complaint;
+use super::support::predict;
+
+/// Sends requests at a steady rate, each in a thread of its own, and returns what each was answered with.
+fn load(rotation: &Rotation, requests_per_second: f64, seconds: f64) -> Vec<u16> {
+    let (said, answers) = mpsc::channel();
+    let start = Instant::now();
+    for request in 0..(requests_per_second * seconds) as u32 {
+        let due = start + Duration::from_secs_f64(f64::from(request) / requests_per_second);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let (rotation, said) = (rotation.clone(), said.clone());
+        std::thread::spawn(move || {
+            let address = rotation.next_address().expect("there is always a replica");
+            said.send(predict(&address, "[[0]]").status).unwrap();
+        });
+    }
+    drop(said);
+    answers.iter().collect()
+}
+
+/// Waits until it is so; the time is only there to end a test that fails.
+fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn server() -> Server {
+    Server::timed(ServiceTime::constant(0.02)).queue_bound(10_000).deadline(30.0)
+}
+
+#[test]
+fn replicas_come_with_the_load_and_go_with_it_and_no_request_is_lost() {
+    // A replica manages 50 requests/s; each should have 25.
+    let rule = HpaRule::new(25.0).times_scaled(0.04).stabilisation(1.5).between(1, 6);
+    let replicas = ReplicaProcesses::new(server());
+    let rotation = replicas.rotation();
+    let autoscaler = Autoscaler::new(rule).start(replicas).unwrap();
+    eventually("a first replica", || rotation.next_address().is_some());
+    let mut answers = load(&rotation, 100.0, 4.0);
+    answers.extend(load(&rotation, 5.0, 3.0));
+    eventually("fewer replicas", || rotation.addresses().len() < 3);
+    assert!(autoscaler.is_running());
+    let run = autoscaler.stop().unwrap();
+    assert_eq!(answers.len(), 415);
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    assert!(run.most_ready() >= 3, "{}", run.table());
+    let ups = run.decisions.iter().filter(|decision| decision.replicas > decision.before).count();
+    assert!(ups > 0 && ups < run.decisions.len(), "{}", run.table());
+    assert!(run.seconds_to_ready().is_some());
+    assert_eq!(run.reports, [], "nothing went wrong");
+    assert!(run.table().to_string().contains("emulated") && run.figure().is_ok());
+    assert!(rotation.addresses().is_empty(), "all replicas ended with the autoscaler");
+}
+
+#[test]
+fn a_replica_that_does_not_start_is_tried_five_times_and_then_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut replicas = ReplicaProcesses::new(server().listen(&address)).pause_after_failure(0.02).unwrap();
+    replicas.scale_to(1).unwrap();
+    let mut text = String::new();
+    eventually("the end of all tries", || match replicas.ready() {
+        Ok(ready) => {
+            assert_eq!(ready, 0);
+            false
+        }
+        Err(error) => {
+            text = error.to_string();
+            true
+        }
+    });
+    assert!(text.contains("5 in a row did not start") && text.contains(&address), "{text}");
+    let reports = replicas.reports();
+    assert_eq!(reports.len(), 5, "{reports:?}");
+    assert!(reports[0].contains("the next try is in 0.02 s") && reports[3].contains("0.16 s"), "{reports:?}");
+    // Another number is another reason to try.
+    drop(taken);
+    replicas.scale_to(2).unwrap();
+    eventually("a replica where the port is free again", || replicas.ready().unwrap() == 1);
+}
+
+#[test]
+fn a_replica_that_was_killed_is_reported_and_replaced() {
+    let mut replicas = ReplicaProcesses::new(server());
+    replicas.scale_to(1).unwrap();
+    eventually("a replica", || replicas.ready().unwrap() == 1);
+    let first = replicas.process_ids()[0];
+    std::process::Command::new("kill").args(["-9", &first.to_string()]).status().unwrap();
+    eventually("another one", || replicas.ready().unwrap() == 1 && replicas.process_ids()[0] != first);
+    let reports = replicas.reports();
+    assert!(reports[0].contains("ended by itself"), "{reports:?}");
+    assert_eq!(predict(&replicas.rotation().next_address().unwrap(), "[[0]]").status, 200);
+    // One of some requests in some seconds.
+    let metric = replicas.metric().unwrap().unwrap();
+    assert!(metric > 0.0, "{metric}");
+}
+
+/// Replicas that are only numbers; each is ready as soon as it is asked for.
+struct Counted {
+    requests_per_second: f64,
+    replicas: usize,
+    orders: Vec<usize>,
+}
+
+impl Replicas for Counted {
+    fn ready(&mut self) -> Result<usize, Error> {
+        Ok(self.replicas)
+    }
+
+    fn scale_to(&mut self, replicas: usize) -> Result<(), Error> {
+        self.replicas = replicas;
+        self.orders.push(replicas);
+        Ok(())
+    }
+
+    fn metric(&mut self) -> Result<Option<f64>, Error> {
+        Ok(Some(self.requests_per_second / self.replicas as f64))
+    }
+}
+
+#[test]
+fn anything_that_can_be_counted_can_be_scaled() {
+    let mut replicas = Counted { requests_per_second: 70.0, replicas: 0, orders: Vec::new() };
+    let rule = HpaRule::new(10.0).times_scaled(0.01);
+    let run = Autoscaler::new(rule).run(&mut replicas, 0.7).unwrap();
+    // 1, then at most 4 more, then 70 / 10.
+    assert_eq!(replicas.orders, [1, 5, 7], "{}", run.table());
+    assert_eq!(run.decisions.len(), 2);
+    assert!(complaint(Autoscaler::new(rule).run(&mut replicas, 0.0)).contains("scaling for 0 s"));
+    assert!(complaint(Autoscaler::new(HpaRule::new(0.0)).run(&mut replicas, 1.0)).contains("a target of 0"));
+    assert!(complaint(Autoscaler::new(rule).replicas(500).run(&mut replicas, 1.0)).contains("500 replicas"));
+    assert!(complaint(ReplicaProcesses::new(server()).cold_start(-1.0)).contains("a cold start of -1 s"));
+}
