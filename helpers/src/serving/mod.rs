@@ -2,13 +2,15 @@
 //!
 //! - [`Service`]: any part of a deployment, as a description; [`ServiceProcess`], the process that it becomes
 //! - [`Server`]: predictions by a model, or by waits in its place ([`ServiceTime`])
+//! - [`Autoscaler`], [`ScalingReplay`]: as many replicas as Kubernetes' rule ([`HpaRule`]) wants, really and on a virtual clock
+//! - [`Hop`], [`Chain`]: services that call each other, their rare stalls, and hedged requests
 //!
 //! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
 //! front of a model), `work` (what is done for a batch), `metrics`.
 
 mod batcher;
-mod chain;
 mod client;
+mod hops;
 mod http;
 mod metrics;
 mod runtime;
@@ -20,7 +22,7 @@ mod stop;
 mod wire;
 mod work;
 
-pub use chain::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
+pub use hops::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
 pub use scaling::{
     Autoscaler, AutoscalerMoment, AutoscalerRun, HpaDecision, HpaReason, HpaRule, HpaState, ReplicaProcesses, Replicas,
     Rotation, RunningAutoscaler, ScalingCase, ScalingMoment, ScalingReplay, ScalingReplayRun,

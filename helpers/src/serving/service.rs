@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::chain::Hop;
+use super::hops::Hop;
 use super::http;
 use super::server::Server;
 use super::stop::Stop;
