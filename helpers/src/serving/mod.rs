@@ -11,6 +11,8 @@
 //! - [`Cascade`], [`Burst`]: a small model at the edge that asks a large one in the cloud
 //! - [`NeighbourSearch`]: [`Neighbours`] searched for among all rows, and in cells
 //! - [`Stages`]: from a file to an answer, stage by stage
+//! - [`Autoscaler`], [`ScalingReplay`]: as many replicas as Kubernetes' rule ([`HpaRule`]) wants, really and on a virtual clock
+//! - [`Hop`], [`Chain`]: services that call each other, their rare stalls, and hedged requests
 //!
 //! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
 //! front of a model), `work` (what is done for a batch), `metrics`, `response_cache`, `in_service` (a model here or behind an
@@ -29,6 +31,8 @@ mod deployment;
 mod drift;
 mod feedback;
 mod feedback_run;
+mod client;
+mod hops;
 mod http;
 mod in_service;
 mod metrics;
@@ -63,6 +67,7 @@ pub use drift::{DriftMonitor, DriftWindow, FeaturePsi};
 pub use feedback::{Feedback, Retrain};
 pub use feedback_run::{FeedbackRun, FeedbackWindow};
 pub use neighbours::{Cells, Neighbour, Neighbours};
+pub use hops::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
 pub use scaling::{
     Autoscaler, AutoscalerMoment, AutoscalerRun, HpaDecision, HpaReason, HpaRule, HpaState, ReplicaProcesses, Replicas,
     Rotation, RunningAutoscaler, ScalingCase, ScalingMoment, ScalingReplay, ScalingReplayRun,

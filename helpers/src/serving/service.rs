@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::balancer::Balancer;
 use super::chain::Hop;
+use super::hops::Hop;
 use super::http;
 use super::server::Server;
 use super::state::StateServer;

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use onramp::prelude::*;
 
@@ -120,6 +122,27 @@ fn an_optional_hop_that_is_too_late_is_left_out_in_time() {
     assert_eq!(answer.json()["missing"][0], "price");
     assert_eq!(answer.json()["visits"][0]["hop"], "shop");
     assert_eq!(get(shop.address(), "/ready").status, 200);
+}
+
+#[test]
+fn the_copy_that_loses_is_broken_off() {
+    // The first copy goes to someone who never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = silent.local_addr().unwrap().to_string();
+    let (said, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = silent.accept().unwrap();
+        // Until the other side closes.
+        let asked = std::iter::from_fn(|| stream.read(&mut [0; 4096]).ok().filter(|bytes| *bytes > 0)).sum::<usize>();
+        said.send(asked).unwrap();
+    });
+    let price = Hop::new("price").stalls(0.0, 0.0).start().unwrap();
+    let shop = Hop::new("shop").stalls(0.0, 0.0).next("price", [nowhere.as_str(), price.address()]);
+    let shop = shop.hedge(Hedge::after(0.02)).deadline(20.0).start().unwrap();
+    let answer = get(shop.address(), "/call").json();
+    assert_eq!((&answer["visits"][1]["hop"], &answer["visits"][1]["copy"]), (&"price".into(), &2.into()));
+    // Long before the deadline.
+    assert!(ended.recv_timeout(Duration::from_secs(10)).unwrap() > 0);
 }
 
 #[test]

@@ -253,8 +253,8 @@ impl Drop for ReplicaProcesses {
         self.rotation.lock().clear();
         let retired = self.running.drain(..).map(|replica| retire(replica.process, self.grace));
         let retired: Vec<_> = retired.flatten().collect();
-        // Those that are starting are killed when they have started. What can't be told to anybody any more is not.
-        self.starting.drain(..).for_each(|thread| drop(thread.join()));
+        // Nobody waits for those that are starting: they are killed when they have started. What can't be told to anybody any
+        // more is not.
         retired.into_iter().chain(self.stopping.drain(..)).for_each(|thread| drop(thread.join()));
     }
 }

@@ -212,8 +212,11 @@ impl ScalingReplay {
         let mut moments = Vec::new();
         for (index, (from, rate)) in phases.iter().enumerate() {
             let until = phases.get(index + 1).map_or(self.seconds, |next| next.0.min(self.seconds));
+            if *rate <= 0.0 {
+                continue;
+            }
             let mut moment = *from;
-            while *rate > 0.0 {
+            loop {
                 moment += rng.sample::<f64, _>(Exp1) / rate;
                 if moment > until {
                     break;

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use super::answer::{ChainAnswer, Failure};
 use super::caller::{Call, Caller};
+use super::chain::{Chain, name};
 use super::chain_run::ChainPoint;
-use super::description::{Chain, name};
 use super::hop::{Hop, NextHop};
 use crate::error::{Error, Result};
 use crate::measure::Provenance;

@@ -10,8 +10,8 @@
 mod answer;
 mod breaker;
 mod caller;
+mod chain;
 mod chain_run;
-mod description;
 mod hedge;
 mod hop;
 mod hop_service;
@@ -20,8 +20,8 @@ mod running_chain;
 mod stalls;
 
 pub use answer::{ChainAnswer, Visit};
+pub use chain::Chain;
 pub use chain_run::{ChainPoint, ChainRun};
-pub use description::Chain;
 pub use hedge::Hedge;
 pub use hop::Hop;
 pub use running_chain::RunningChain;

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-use super::description::Chain;
+use super::chain::Chain;
 use crate::display::{Table, significant};
 use crate::error::{Error, Result};
 use crate::figure::Figure;

@@ -5,8 +5,8 @@
 //! hedges, a second copy begins after the delay, has the same answer of those behind it (a call is worked for once), and its
 //! own stall. Nothing is added for the network.
 
+use super::chain::Chain;
 use super::chain_run::ChainPoint;
-use super::description::Chain;
 use crate::error::Result;
 use crate::interrupt::check_interrupt;
 use crate::measure::Provenance;
