@@ -32,7 +32,9 @@ impl GroupMeans {
             rows = self.collect(self.watched(rows))?.lazy();
         }
         if let Some(Filter { column, from, to }) = filter {
-            rows = rows.filter(col(column.as_str()).gt_eq(lit(*from)).and(col(column.as_str()).lt(lit(*to))));
+            let is_whole = schema.get(column.as_str()).is_some_and(DataType::is_integer);
+            let column = || col(column.as_str());
+            rows = rows.filter(column().gt_eq(bound(*from, is_whole)).and(column().lt(bound(*to, is_whole))));
         }
         if by.is_none() && mean_of.is_empty() {
             let counted = self.collect(rows.select([len().cast(DataType::UInt64).alias(ROWS)]))?;
@@ -129,6 +131,12 @@ impl GroupMeans {
         let is_single = self.scan.by.is_none() && groups.is_empty();
         Ok(if is_single { vec![Group { key: 0.0, rows: 0, means: vec![f64::NAN; values] }] } else { groups })
     }
+}
+
+/// A bound of a filter. Whole numbers are compared with whole ones, so that those that a file's footer holds can be, too.
+fn bound(value: f64, is_whole: bool) -> Expr {
+    let next = value.ceil();
+    if is_whole && next.abs() < f64::from(i32::MAX) { lit(next as i32) } else { lit(value) }
 }
 
 fn check(cancelled: &AtomicBool) -> PolarsResult<()> {

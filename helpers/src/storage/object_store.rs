@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{collections::BTreeMap, path::Path};
 
 use polars::io::cloud::concurrency_config::{ConcurrencyStrategy, FetchConfig};
@@ -17,6 +17,7 @@ use polars::io::parquet::read::{FileMetadata, ParquetObjectStore};
 use polars::prelude::{CloudScheme, PlRefPath, PolarsResult};
 use serde::{Deserialize, Serialize};
 
+use super::quiet::quietly;
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 
@@ -24,6 +25,8 @@ use crate::interrupt::check_interrupt;
 const TIMEOUTS: [(&str, &str); 2] = [("connect_timeout", "3 seconds"), ("timeout", "30 seconds")];
 /// Retries of a failed request, and for how long after it began.
 const RETRIES: (usize, Duration) = (2, Duration::from_secs(5));
+/// A list, a size or a footer is small: a store that has not given it by then does not answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at whether the learner wants to stop.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -59,6 +62,14 @@ impl StoreOptions {
                 "can't be reached: s3:// is the only kind of URL that is read here; name a file or folder, or copy it to one",
             ));
         }
+        if url.split("://").nth(1).is_none_or(|rest| rest.starts_with('/') || rest.is_empty()) {
+            return Err(Error::invalid(format!("{url} names no bucket; write s3://bucket/name")));
+        }
+        if let Some(endpoint) = self.endpoint().filter(|endpoint| !endpoint.starts_with("http")) {
+            return Err(Error::invalid(format!(
+                "the store's address {endpoint} has no kind; write http://{endpoint} or https://{endpoint}"
+            )));
+        }
         if let Some(unknown) = self.0.keys().find(|name| name.parse::<AmazonS3ConfigKey>().is_err()) {
             return Err(Error::invalid(format!(
                 "'{unknown}' is no option of an S3 store; use one such as aws_endpoint_url, aws_region, aws_access_key_id, \
@@ -72,12 +83,12 @@ impl StoreOptions {
         options.map(|options| options.with_retry_config(retries)).map_err(|cause| Error::invalid(cause.to_string()))
     }
 
-    /// Where the store is, as the learner said it.
-    fn endpoint(&self) -> String {
+    /// Where the store is, as the learner said it; none for Amazon's own.
+    fn endpoint(&self) -> Option<String> {
         let names = ["aws_endpoint_url_s3", "aws_endpoint_url", "aws_endpoint", "endpoint_url", "endpoint"];
         let given = names.iter().find_map(|name| self.0.get(*name).cloned());
         let set = || names.iter().find_map(|name| std::env::var(name.to_uppercase()).ok());
-        given.or_else(set).unwrap_or_else(|| "Amazon S3 (no aws_endpoint_url is set)".to_string())
+        given.or_else(set)
     }
 }
 
@@ -153,21 +164,26 @@ async fn content(url: &str, cloud: &CloudOptions) -> PolarsResult<Option<Vec<u8>
 fn wait<T>(url: &str, options: &StoreOptions, work: impl Future<Output = PolarsResult<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::io("preparing requests to an object store", cause))?;
-    runtime.block_on(async {
+    let answer = async {
         let mut work = pin!(work);
+        let start = Instant::now();
         loop {
             check_interrupt()?;
+            if start.elapsed() > PATIENCE && !options.0.contains_key("timeout") {
+                return Err(explain(url, options, "timed out"));
+            }
             if let Ok(answer) = tokio::time::timeout(PAUSE, &mut work).await {
                 return answer.map_err(|cause| explain(url, options, &cause.to_string()));
             }
         }
-    })
+    };
+    quietly(|| runtime.block_on(answer)).map_err(|cause| explain(url, options, &cause))?
 }
 
 /// What a store's refusal means, and what to do.
 pub(super) fn explain(url: &str, options: &StoreOptions, cause: &str) -> Error {
     let has = |texts: &[&str]| texts.iter().any(|text| cause.contains(text));
-    let endpoint = options.endpoint();
+    let endpoint = options.endpoint().unwrap_or_else(|| "Amazon S3 (no aws_endpoint_url is set)".to_string());
     let reason = if has(&["169.254.169.254"]) {
         format!(
             "needs credentials, and there are none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the options \
@@ -176,17 +192,19 @@ pub(super) fn explain(url: &str, options: &StoreOptions, cause: &str) -> Error {
         )
     } else if has(&["NoSuchBucket"]) {
         format!("lies in a bucket that does not exist at {endpoint}; look at its name, or create it")
-    } else if has(&["403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "privileges"]) {
+    } else if has(&["403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"])
+    {
         format!(
             "may not be read with these credentials; {endpoint} refused them. Look at AWS_ACCESS_KEY_ID and \
              AWS_SECRET_ACCESS_KEY or the options of these names, and at who may read the bucket"
         )
-    } else if has(&["404", "NoSuchKey", "not found"]) {
-        format!("is missing at {endpoint}; look at its name, and end a folder's with /")
-    } else if has(&["timed out", "timeout", "TimedOut"]) {
-        format!("can't be read: {endpoint} did not answer in time; look at the network, or set the option timeout")
-    } else if has(&["error sending request", "onnect", "dns"]) {
-        format!("can't be reached at {endpoint}; is the server running, and is aws_endpoint_url its address?")
+    } else if has(&["404 Not Found", "NoSuchKey"]) {
+        format!("is missing at {endpoint}; look at the names of the bucket and the file, and end a folder's with /")
+    } else if has(&["HTTP error", "timed out"]) {
+        format!(
+            "can't be reached: nothing answers at {endpoint}, or not in time. Is the server running, and is aws_endpoint_url its \
+             address? A slow one needs the option timeout, such as 2 minutes"
+        )
     } else {
         format!("can't be read from {endpoint}")
     };

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use polars::io::HiveOptions;
 use polars::io::parquet::read::{FileMetadata, infer_schema};
 use polars::prelude::{
     DataFrame, IdxSize, LazyFrame, ParquetReader, PolarsResult, ScanArgsParquet, Schema, SchemaExt, SerReader,
@@ -56,8 +57,9 @@ impl<'a> ParquetFile<'a> {
     /// [`Error::Data`] for a file that is missing; the reader's words for bytes that it can't make sense of.
     pub(super) fn read(self, start: usize, rows: usize) -> Result<Result<DataFrame, String>> {
         if let Some(url) = url(self.path) {
-            let args =
-                ScanArgsParquet { cloud_options: Some(self.options.cloud(url)?), glob: false, ..Default::default() };
+            let hive_options = HiveOptions { enabled: Some(false), ..HiveOptions::default() };
+            let cloud_options = Some(self.options.cloud(url)?);
+            let args = ScanArgsParquet { cloud_options, hive_options, glob: false, ..ScanArgsParquet::default() };
             let length = IdxSize::try_from(rows).unwrap_or(IdxSize::MAX);
             let read = || LazyFrame::scan_parquet(url.into(), args)?.slice(start as i64, length).collect();
             return Ok(flat(quietly(read)));

@@ -87,7 +87,7 @@ pub(super) fn write(table: &Table, maker: &Maker, layout: Layout, part: &Part, p
     let mut writer: Option<Writer> = None;
     let per_group = (ROW_GROUP_ROWS / maker.chunk_rows()).max(1);
     let chunks: Vec<usize> = (part.start / maker.chunk_rows()..part.end.div_ceil(maker.chunk_rows())).collect();
-    for group in chunks.chunks(per_group) {
+    for (number, group) in chunks.chunks(per_group).enumerate() {
         check_interrupt()?;
         let frames = group.into_par_iter().map(|chunk| maker.chunk(*chunk)).collect::<Result<Vec<_>>>()?;
         let mut frames = frames.into_iter();
@@ -101,7 +101,9 @@ pub(super) fn write(table: &Table, maker: &Maker, layout: Layout, part: &Part, p
                 Writer::new(layout, temporary.as_file().try_clone().map_err(io_failed)?, &rows).map_err(failed)?,
             ),
         };
-        writer.write(&rows).map_err(failed)?;
+        let first = part.start + number * per_group * maker.chunk_rows();
+        let place = || format!("row group {number} (rows {first} to {})", first + rows.height() - 1);
+        writer.write(&rows).map_err(|cause| failure(&part.file, &format!("{}: {cause}", place())))?;
         progress.advance(rows.height());
     }
     if let Some(writer) = writer {
