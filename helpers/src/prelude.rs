@@ -25,12 +25,11 @@ pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
 pub use crate::serving::{
-    Balancer, Burst, Cache, Cascade, Deployment, DriftMonitor, Eviction, Feedback, HealthCheck, LocalRedis,
-    NeighbourSearch, Policy, Program, Retrain, RunningBalancer, RunningDeployment, Server, Service, ServiceProcess,
-    ServiceTime, SharedStore, Stage, Stages, State, StateServer, lost_sessions, owner_of_session,
+    Autoscaler, Balancer, Burst, Cache, Cascade, Chain, Deployment, DriftMonitor, Eviction, Feedback, HealthCheck,
+    Hedge, Hop, HpaRule, LocalRedis, NeighbourSearch, Policy, Program, ReplicaProcesses, Replicas, Retrain,
+    RunningBalancer, RunningDeployment, ScalingReplay, Server, Service, ServiceProcess, ServiceTime, SharedStore,
+    Stage, Stages, State, StateServer, lost_sessions, owner_of_session,
 };
-pub use crate::serving::{Autoscaler, Chain, Hedge, Hop, HpaRule, ReplicaProcesses, Replicas, ScalingReplay};
-pub use crate::serving::{Server, Service, ServiceProcess, ServiceTime};
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
 pub use crate::storage::{Batches, Layout, Reading, Scan, ShardBy, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

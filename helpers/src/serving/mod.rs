@@ -5,14 +5,13 @@
 //! - [`Cache`]: answers that are kept
 //! - [`State`]: where sessions are kept, such as in a [`StateServer`]; [`SharedStore`], what replicas share in a lesson
 //! - [`Balancer`]: spreads requests over several; [`Deployment`], replicas of a service behind one
-//! - [`Chain`]: services that call each other, with stalls and hedges; [`Autoscaler`], replicas that come and go with the load
+//! - [`Autoscaler`], [`ScalingReplay`]: as many replicas as Kubernetes' rule ([`HpaRule`]) wants, really and on a virtual clock
+//! - [`Hop`], [`Chain`]: services that call each other, their rare stalls, and hedged requests
 //! - [`DriftMonitor`]: whether requests still look like those that the model learned from
 //! - [`Feedback`]: a model in a world that changes, with and without training again
 //! - [`Cascade`], [`Burst`]: a small model at the edge that asks a large one in the cloud
 //! - [`NeighbourSearch`]: [`Neighbours`] searched for among all rows, and in cells
 //! - [`Stages`]: from a file to an answer, stage by stage
-//! - [`Autoscaler`], [`ScalingReplay`]: as many replicas as Kubernetes' rule ([`HpaRule`]) wants, really and on a virtual clock
-//! - [`Hop`], [`Chain`]: services that call each other, their rare stalls, and hedged requests
 //!
 //! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
 //! front of a model), `work` (what is done for a batch), `metrics`, `response_cache`, `in_service` (a model here or behind an
@@ -25,13 +24,11 @@ mod burst;
 mod cache;
 mod cascade;
 mod cascade_run;
-mod chain;
 mod client;
 mod deployment;
 mod drift;
 mod feedback;
 mod feedback_run;
-mod client;
 mod hops;
 mod http;
 mod in_service;
@@ -61,13 +58,12 @@ pub use burst::{Answered, Burst, BurstRun, Fate};
 pub use cache::{Cache, Eviction};
 pub use cascade::Cascade;
 pub use cascade_run::{CascadePoint, CascadeRow, CascadeRun};
-pub use chain::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
 pub use deployment::{Deployment, RunningDeployment};
 pub use drift::{DriftMonitor, DriftWindow, FeaturePsi};
 pub use feedback::{Feedback, Retrain};
 pub use feedback_run::{FeedbackRun, FeedbackWindow};
-pub use neighbours::{Cells, Neighbour, Neighbours};
 pub use hops::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
+pub use neighbours::{Cells, Neighbour, Neighbours};
 pub use scaling::{
     Autoscaler, AutoscalerMoment, AutoscalerRun, HpaDecision, HpaReason, HpaRule, HpaState, ReplicaProcesses, Replicas,
     Rotation, RunningAutoscaler, ScalingCase, ScalingMoment, ScalingReplay, ScalingReplayRun,

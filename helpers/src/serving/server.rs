@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -309,7 +310,7 @@ impl Serving {
             None => (self.compute(rows, deadline).await.map_err(problem)?, None),
             Some(cache) => {
                 let key = Key::of("", columns, &rows.values);
-                let (serving, patience) = (self.clone(), start + self.deadline);
+                let (serving, patience) = (self.clone(), deadline.max(start + self.deadline));
                 let found = cache.get_or_compute(key, async move { serving.compute(rows, patience).await });
                 let found = tokio::time::timeout_at(deadline.into(), found).await;
                 let Answered { answer, source, age } = found.unwrap_or(Err(Refusal::Late)).map_err(problem)?;
@@ -337,6 +338,12 @@ impl Serving {
         // For what is under way when its time comes: what still waits then is thrown away by the queue itself.
         let answer = tokio::time::timeout_at(deadline.into(), answer).await.map_err(|_| Refusal::Late)?;
         answer.map_err(|_| Refusal::Ending)?
+    }
+
+    async fn count_session(&self, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+        let Path(name) = name.map_err(|cause| Problem::bad_request(cause.body_text()))?;
+        let count = self.sessions.add(&name, 1).await.map_err(store_problem)?;
+        Ok(axum::Json(serde_json::json!({ "session": name, "count": count })).into_response())
     }
 
     fn deadline_of(&self, headers: &HeaderMap) -> Result<Duration, Problem> {

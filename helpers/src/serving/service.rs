@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::balancer::Balancer;
-use super::chain::Hop;
 use super::hops::Hop;
 use super::http;
 use super::server::Server;

@@ -1,12 +1,17 @@
 //! Services: each in a process of its own, asked over the loopback.
 
+mod autoscaler;
 mod backends;
 mod balancer;
 mod balancer_faults;
-mod deployment;
-mod autoscaler;
+mod cascade;
 mod chain;
+mod deployment;
+mod drift;
+mod feedback;
 mod hpa_rule;
+mod in_service;
+mod neighbours;
 mod scaling_replay;
 mod server;
 mod sessions;
@@ -14,9 +19,3 @@ mod state;
 mod support;
 
 use crate::engine::complaint;
-
-mod cascade;
-mod drift;
-mod feedback;
-mod in_service;
-mod neighbours;

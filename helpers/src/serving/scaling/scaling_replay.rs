@@ -26,7 +26,7 @@ const MOST_REQUESTS: f64 = 2e7;
 ///
 /// // 20, then 100 requests/s; a replica manages 20, and each should have 14.
 /// let run = ScalingReplay::new(HpaRule::new(14.0)).cold_starts([0.0, 1.0, 3.0]).run()?;
-/// let area = |cold_start| run.cases[cold_start].backlog_request_seconds;
+/// let area = |cold_start: usize| run.cases[cold_start].backlog_request_seconds;
 /// assert!(area(0) < area(1) && area(1) < area(2));
 /// # Ok::<(), onramp::Error>(())
 /// ```
