@@ -6,8 +6,9 @@ pub use crate::device::{Device, Precision};
 pub use crate::display::{Progress, Shown, Table, clear_output, display, progress};
 pub use crate::error::Error;
 pub use crate::experiment::{
-    AllReduceBandwidth, DataParallel, Experiment, Mistake, Outcome, RateRule, ScalingRun, SideBySide, StepRoofline,
-    StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun, in_fresh_process,
+    AllReduceBandwidth, DataParallel, Experiment, InferenceTime, InferenceTimeRun, Mistake, Outcome, RateRule,
+    ScalingRun, SideBySide, StepRoofline, StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism,
+    WrongParallelismRun, in_fresh_process,
 };
 pub use crate::figure::Figure;
 pub use crate::interrupt::check_interrupt;
@@ -23,7 +24,11 @@ pub use crate::machine::Machine;
 pub use crate::measure::{Estimate, Provenance};
 pub use crate::model::{Architecture, Convnet, Mlp, Model, Transformer};
 pub use crate::published;
-pub use crate::serving::{Server, Service, ServiceProcess, ServiceTime};
+pub use crate::serving::{
+    Balancer, Burst, Cache, Cascade, Deployment, DriftMonitor, Eviction, Feedback, HealthCheck, LocalRedis,
+    NeighbourSearch, Policy, Program, Retrain, RunningBalancer, RunningDeployment, Server, Service, ServiceProcess,
+    ServiceTime, SharedStore, Stage, Stages, State, StateServer, lost_sessions, owner_of_session,
+};
 pub use crate::sharing::{Compression, SharedRun, SharedTraining, Sharing};
-pub use crate::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};
+pub use crate::storage::{Batches, Layout, Reading, Scan, ShardBy, Store, WriteTable};
 pub use crate::training::{Checkpoint, Checkpoints, Optimiser, Training, TrainingRun};

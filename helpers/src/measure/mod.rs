@@ -11,6 +11,7 @@ mod interleaved;
 mod latencies;
 mod peaks;
 mod provenance;
+pub(crate) mod share;
 
 pub use estimate::Estimate;
 pub use interleaved::interleaved;

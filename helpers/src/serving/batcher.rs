@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::work::{Scores, Work};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine;
 
 /// The weight of the last batch in the mean time of a row.
@@ -40,6 +40,12 @@ pub(crate) enum Refusal {
     Failed(String),
     /// The server ends.
     Ending,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 /// What is told of each batch.

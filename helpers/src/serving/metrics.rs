@@ -1,7 +1,7 @@
 //! What a server counts, as Prometheus reads it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::batcher::Batch;
+use super::response_cache::Counts;
 
 /// What [`Metrics::text`] is, for the header of the answer.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,10 +27,9 @@ pub(crate) struct Metrics {
     inference_seconds: Histogram,
     queue: Gauge,
     version: Gauge<i64>,
-    /// Predictions that the cache had.
-    pub(crate) hits: Counter<u64, AtomicU64>,
-    /// Predictions that it had not.
-    pub(crate) misses: Counter<u64, AtomicU64>,
+    hits: Counter<u64, AtomicU64>,
+    misses: Counter<u64, AtomicU64>,
+    coalesced: Counter<u64, AtomicU64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,6 +52,7 @@ impl Metrics {
             version: Gauge::default(),
             hits: Counter::default(),
             misses: Counter::default(),
+            coalesced: Counter::default(),
         };
         let mut registry = Registry::with_prefix("onramp");
         registry.register("requests", "Requests that were answered", metrics.answered.clone());
@@ -64,6 +65,8 @@ impl Metrics {
         registry.register("parameters_version", "How often parameters were put in place", metrics.version.clone());
         registry.register("cache_hits", "Predictions that the cache had", metrics.hits.clone());
         registry.register("cache_misses", "Predictions that the cache had not", metrics.misses.clone());
+        let about = "Predictions that waited for one of the same rows";
+        registry.register("cache_coalesced", about, metrics.coalesced.clone());
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -76,6 +79,13 @@ impl Metrics {
     pub(crate) fn batch(&self, batch: Batch) {
         self.batch_rows.observe(batch.rows as f64);
         self.inference_seconds.observe(batch.seconds);
+    }
+
+    /// Takes over what the cache counted.
+    pub(crate) fn cache(&self, counts: Counts) {
+        self.hits.inner().store(counts.hits, Ordering::Relaxed);
+        self.misses.inner().store(counts.misses, Ordering::Relaxed);
+        self.coalesced.inner().store(counts.coalesced, Ordering::Relaxed);
     }
 
     /// All numbers in the OpenMetrics text format.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{self, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,13 +14,16 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::batcher::{Batcher, Batching, Refusal};
+use super::cache::Cache;
 use super::http::{ConnectionLimits, Prepared, Problem, whole_body};
 use super::metrics::{self, Metrics};
+use super::response_cache::{Key, ResponseCache, Served as Answered, Source};
 use super::service::{Service, ServiceProcess};
 use super::service_time::ServiceTime;
+use super::state::{SessionStore, State};
 use super::stop::Stop;
-use super::wire::Format;
-use super::work::{Served, Work};
+use super::wire::{Format, Rows};
+use super::work::{Scores, Served, Work};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
@@ -28,13 +31,19 @@ use crate::model::Model;
 const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 /// Of the parameters that gave the answer.
 const VERSION: HeaderName = HeaderName::from_static("x-version");
+/// Where the answer came from, where there is a cache: hit, miss, or coalesced with another request for the same rows.
+const CACHE: HeaderName = HeaderName::from_static("x-cache");
+/// Milliseconds since a kept answer was computed.
+const CACHE_AGE: HeaderName = HeaderName::from_static("x-cache-age-ms");
 const PREDICT: &str = "/predict";
+const SESSION: &str = "/session";
 
 /// A prediction server: a model behind a queue, asked over HTTP.
 ///
 /// It answers `POST /predict` with the most probable class of each row and the probabilities of all. The body is JSON,
 /// `{"rows": [[…], …]}`, or a safetensors file with the F32 tensor `rows`; the answer is of the same kind. `PUT /parameters`
-/// takes a safetensors file of other parameters, `GET /health`, `/ready` and `/metrics` tell how it is.
+/// takes a safetensors file of other parameters, `POST /session/NAME` counts a session's requests, and `GET /health`, `/ready` and
+/// `/metrics` tell how it is.
 ///
 /// ```no_run
 /// use onramp::prelude::*;
@@ -55,6 +64,8 @@ pub struct Server {
     longest_body_bytes: usize,
     body_seconds: f64,
     connections: usize,
+    cache: Option<Cache>,
+    state: State,
     pub(crate) listen: String,
     pub(crate) token: Option<String>,
 }
@@ -65,6 +76,8 @@ struct Serving {
     columns: Option<usize>,
     batcher: Batcher,
     metrics: Metrics,
+    cache: Option<ResponseCache<Scores, Refusal>>,
+    sessions: SessionStore,
     limits: ConnectionLimits,
     deadline: Duration,
     stop: Stop,
@@ -82,6 +95,11 @@ impl Server {
         Self::of(Served::Timed { time })
     }
 
+    /// Whether waits stand in the place of a model.
+    pub(crate) fn is_timed(&self) -> bool {
+        matches!(self.served, Served::Timed { .. })
+    }
+
     fn of(served: Served) -> Self {
         Self {
             served,
@@ -94,6 +112,8 @@ impl Server {
             longest_body_bytes: 8 << 20,
             body_seconds: 10.0,
             connections: 4096,
+            cache: None,
+            state: State::memory(),
             listen: "127.0.0.1:0".to_string(),
             token: None,
         }
@@ -154,6 +174,18 @@ impl Server {
         self
     }
 
+    /// Keeps answers, so that the same rows are not computed again.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Where it keeps its sessions; in its own memory without this.
+    pub fn state(mut self, state: State) -> Self {
+        self.state = state;
+        self
+    }
+
     /// Where it listens: address and port, 0 for any that is free. Beyond this machine it needs a token.
     pub fn listen(mut self, address: &str) -> Self {
         self.listen = address.to_string();
@@ -185,6 +217,7 @@ impl Server {
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
+        self.cache.as_ref().map_or(Ok(()), Cache::validate)?;
         let counts = [self.threads, self.batch_cap, self.queue_bound, self.longest_body_bytes, self.connections];
         if counts.contains(&0) {
             return Err(Error::invalid(format!(
@@ -234,12 +267,15 @@ impl Server {
             batcher: Batcher::start(work.clone(), self.threads, batching, watch)?,
             work,
             metrics,
+            cache: self.cache.as_ref().map(ResponseCache::new).transpose()?,
+            sessions: self.state.open().await?,
             limits,
             deadline: Duration::from_secs_f64(self.deadline_seconds),
             stop,
         });
         let router = Router::new()
             .route(PREDICT, post(predict))
+            .route(&format!("{SESSION}/{{name}}"), post(count_session))
             .route("/parameters", put(replace_parameters))
             .route("/health", get(async || "lives\n"))
             .route("/ready", get(ready))
@@ -249,7 +285,7 @@ impl Server {
     }
 }
 
-async fn predict(State(serving): State<Arc<Serving>>, request: Request) -> Response {
+async fn predict(extract::State(serving): extract::State<Arc<Serving>>, request: Request) -> Response {
     let start = Instant::now();
     let response = serving.predict(request, start).await.unwrap_or_else(IntoResponse::into_response);
     serving.metrics.answered(PREDICT, response.status().as_u16(), start.elapsed().as_secs_f64());
@@ -257,24 +293,50 @@ async fn predict(State(serving): State<Arc<Serving>>, request: Request) -> Respo
 }
 
 impl Serving {
-    async fn predict(&self, request: Request, start: Instant) -> Result<Response, Problem> {
+    async fn predict(self: &Arc<Self>, request: Request, start: Instant) -> Result<Response, Problem> {
         let (head, body) = request.into_parts();
         let format = Format::of(&head.headers)?;
         let deadline = start + self.deadline_of(&head.headers)?;
         let body = whole_body(body, &self.limits).await?;
-        // Before the body is looked at: what will be refused should cost little.
-        self.batcher.would_take().map_err(problem)?;
+        // Before the body is looked at: what will be refused should cost little. A cache may know the answer.
+        if self.cache.is_none() {
+            self.batcher.would_take().map_err(problem)?;
+        }
         let rows = format.read(&body, self.columns)?;
         drop(body);
-        let answer = self.batcher.submit(rows.values, rows.count, deadline).map_err(problem)?;
-        // A timer of its own for each request would cost more than the look at the clock in the queue; this one is only for
-        // what is under way when its time comes.
-        let answer = tokio::time::timeout_at(deadline.into(), answer).await.map_err(|_| problem(Refusal::Late))?;
-        let scores = answer.map_err(|_| problem(Refusal::Ending))?.map_err(problem)?;
+        let columns = rows.values.len() / rows.count;
+        let (scores, found) = match &self.cache {
+            None => (self.compute(rows, deadline).await.map_err(problem)?, None),
+            Some(cache) => {
+                let key = Key::of("", columns, &rows.values);
+                let (serving, patience) = (self.clone(), start + self.deadline);
+                let found = cache.get_or_compute(key, async move { serving.compute(rows, patience).await });
+                let found = tokio::time::timeout_at(deadline.into(), found).await;
+                let Answered { answer, source, age } = found.unwrap_or(Err(Refusal::Late)).map_err(problem)?;
+                (answer, Some((source, age)))
+            }
+        };
         let mut response = Response::new(format.write(&scores)?.into());
-        response.headers_mut().insert(CONTENT_TYPE, format.content_type());
-        response.headers_mut().insert(VERSION, HeaderValue::from(scores.version));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, format.content_type());
+        headers.insert(VERSION, HeaderValue::from(scores.version));
+        if let Some((source, age)) = found {
+            let source = match source {
+                Source::Hit => "hit",
+                Source::Miss => "miss",
+                Source::Coalesced => "coalesced",
+            };
+            headers.insert(CACHE, HeaderValue::from_static(source));
+            headers.insert(CACHE_AGE, HeaderValue::from(age.as_millis() as u64));
+        }
         Ok(response)
+    }
+
+    async fn compute(&self, rows: Rows, deadline: Instant) -> Result<Scores, Refusal> {
+        let answer = self.batcher.submit(rows.values, rows.count, deadline)?;
+        // For what is under way when its time comes: what still waits then is thrown away by the queue itself.
+        let answer = tokio::time::timeout_at(deadline.into(), answer).await.map_err(|_| Refusal::Late)?;
+        answer.map_err(|_| Refusal::Ending)?
     }
 
     fn deadline_of(&self, headers: &HeaderMap) -> Result<Duration, Problem> {
@@ -301,26 +363,51 @@ fn problem(refusal: Refusal) -> Problem {
     }
 }
 
-async fn replace_parameters(State(serving): State<Arc<Serving>>, request: Request) -> Result<Response, Problem> {
+async fn count_session(extract::State(serving): extract::State<Arc<Serving>>, Path(name): Path<String>) -> Response {
+    let start = Instant::now();
+    let counted = serving.sessions.add(&name, 1).await.map_err(store_problem);
+    let answer = counted.map(|count| axum::Json(serde_json::json!({ "session": name, "count": count })));
+    let response = answer.into_response();
+    serving.metrics.answered(SESSION, response.status().as_u16(), start.elapsed().as_secs_f64());
+    response
+}
+
+fn store_problem(error: Error) -> Problem {
+    match error {
+        Error::InvalidInput(text) => Problem::bad_request(text),
+        other => Problem::unavailable(other.to_string()),
+    }
+}
+
+async fn replace_parameters(
+    extract::State(serving): extract::State<Arc<Serving>>,
+    request: Request,
+) -> Result<Response, Problem> {
     // A model's parameters may be longer than any request for a prediction.
     let limits = ConnectionLimits { body_bytes: 1 << 30, ..serving.limits };
     let body: Bytes = whole_body(request.into_body(), &limits).await?;
     let work = serving.work.clone();
     let replaced = tokio::task::spawn_blocking(move || work.replace(&body)).await;
+    // Also after a failure: nothing is lost but time.
+    serving.cache.as_ref().inspect(|cache| cache.invalidate_all());
     let version = replaced
         .map_err(|cause| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, cause.to_string()))?
         .map_err(|cause| Problem::bad_request(cause.to_string()))?;
     Ok(axum::Json(serde_json::json!({ "version": version })).into_response())
 }
 
-async fn ready(State(serving): State<Arc<Serving>>) -> Result<&'static str, Problem> {
+async fn ready(extract::State(serving): extract::State<Arc<Serving>>) -> Result<&'static str, Problem> {
     if serving.stop.is_asked_for() {
         return Err(problem(Refusal::Ending));
     }
+    serving.sessions.ping().await.map_err(store_problem)?;
     Ok("ready\n")
 }
 
-async fn show_metrics(State(serving): State<Arc<Serving>>) -> Response {
+async fn show_metrics(extract::State(serving): extract::State<Arc<Serving>>) -> Response {
+    if let Some(cache) = &serving.cache {
+        serving.metrics.cache(cache.counts());
+    }
     let text = serving.metrics.text(serving.batcher.length(), serving.work.version());
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }

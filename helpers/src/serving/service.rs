@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::balancer::Balancer;
+use super::chain::Hop;
 use super::http;
 use super::server::Server;
+use super::state::StateServer;
 use super::stop::Stop;
 use crate::error::{Error, Result};
 use crate::experiment::worker_command;
@@ -38,6 +41,12 @@ const LOG_VARIABLE: &str = "ONRAMP_LOG";
 pub enum Service {
     /// Predictions by a model.
     Server(Server),
+    /// Sessions that several replicas share.
+    StateServer(StateServer),
+    /// The embedded balancer; [`Balancer::start`] knows HAProxy too.
+    Balancer(Balancer),
+    /// One of a chain of services.
+    Hop(Hop),
 }
 
 /// What the program reads.
@@ -175,6 +184,9 @@ impl Service {
         std::thread::spawn(end_with_lifeline);
         let prepared = match self {
             Self::Server(server) => server.prepare(stop.clone()).await?,
+            Self::StateServer(server) => server.prepare(stop.clone()).await?,
+            Self::Balancer(balancer) => balancer.prepare().await?,
+            Self::Hop(hop) => hop.prepare(stop.clone()).await?,
         };
         let line = serde_json::to_string(&Listening { address: address.to_string() }).unwrap_or_default();
         println!("{line}");
@@ -185,6 +197,9 @@ impl Service {
     fn place(&self) -> (String, Option<String>) {
         match self {
             Self::Server(server) => (server.listen.clone(), server.token.clone()),
+            Self::StateServer(server) => (server.listen.clone(), server.token.clone()),
+            Self::Balancer(balancer) => (balancer.listen.clone(), balancer.token.clone()),
+            Self::Hop(hop) => (hop.listen.clone(), hop.token.clone()),
         }
     }
 }

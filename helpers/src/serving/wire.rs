@@ -13,9 +13,9 @@ use super::http::Problem;
 use super::work::Scores;
 
 /// The name of the tensor, and of the member of a JSON object, that holds the rows.
-const ROWS: &str = "rows";
+pub(super) const ROWS: &str = "rows";
 const JSON: &str = "application/json";
-const SAFETENSORS: &str = "application/x-safetensors";
+pub(super) const SAFETENSORS: &str = "application/x-safetensors";
 
 /// How a request is written; the answer is written likewise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -197,7 +197,7 @@ fn floats(tensors: &safetensors::SafeTensors, name: &str, shape: &[usize]) -> Re
 }
 
 /// e^x over its sum, without overflow.
-fn softmax(scores: &mut [f32]) {
+pub(super) fn softmax(scores: &mut [f32]) {
     let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     scores.iter_mut().for_each(|score| *score = (*score - highest).exp());
     let sum: f32 = scores.iter().sum();

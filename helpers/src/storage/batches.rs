@@ -5,15 +5,15 @@
 //! shuffle of everything. While one window is used, the next is read on a thread of its own.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use polars::prelude::{DataFrame, DataType, ParquetReader, PolarsResult, SerReader};
+use polars::prelude::{DataFrame, DataType};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
-use super::fault;
+use super::parquet_file::Columns;
+use super::shard::Shard;
+use super::{ParquetFile, ShardBy, Store, fault};
 use crate::data::{Batch, Dataset, shuffled_rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -34,13 +34,12 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Batches {
-    files: Vec<PathBuf>,
+    store: Store,
     label: String,
     rows: usize,
     window: usize,
     seed: u64,
-    rank: usize,
-    world_size: usize,
+    shard: Shard,
     from: Position,
     device: Device,
 }
@@ -56,8 +55,22 @@ pub struct Position {
     pub batch: usize,
 }
 
-/// Row group of a file: first row, rows.
-type Unit = (PathBuf, usize, usize);
+/// A row group.
+struct Unit {
+    /// The place of its file in the store.
+    file: usize,
+    /// Its first row in the file.
+    start: usize,
+    rows: usize,
+}
+
+/// What a thread reads ahead from.
+struct Reader {
+    description: Batches,
+    units: Vec<Unit>,
+    /// Of the first file, and so of all.
+    columns: Columns,
+}
 
 /// The batches, without an end: after the last row a new pass begins.
 pub struct BatchStream {
@@ -73,13 +86,12 @@ impl Batches {
     /// Batches of 64 rows with `label` as class and all other columns as features, from windows of 8 row groups.
     pub fn of(store: &Store, label: &str) -> Self {
         Self {
-            files: store.files().to_vec(),
+            store: store.clone(),
             label: label.to_string(),
             rows: 64,
             window: 8,
             seed: 0,
-            rank: 0,
-            world_size: 1,
+            shard: Shard::WHOLE,
             from: Position::default(),
             device: Device::Cpu,
         }
@@ -103,9 +115,17 @@ impl Batches {
         self
     }
 
-    /// Only the row groups of worker `rank` of `world_size`: every `world_size`-th one of the pass's order.
+    /// Only the part of worker `rank` of `world_size`: every `world_size`-th row group of the pass's order, so that a worker sees
+    /// others in each pass.
     pub fn shard(mut self, rank: usize, world_size: usize) -> Self {
-        (self.rank, self.world_size) = (rank, world_size);
+        (self.shard.rank, self.shard.world_size) = (rank, world_size);
+        self
+    }
+
+    /// What the workers share. With [`ShardBy::Files`] each has every `world_size`-th file, the same in each pass: no other need
+    /// be where it runs.
+    pub fn shard_by(mut self, unit: ShardBy) -> Self {
+        self.shard.shard_by = Some(unit);
         self
     }
 
@@ -124,8 +144,9 @@ impl Batches {
     /// Begins to read.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for batches or windows of nothing, and a shard without row groups; [`Error::Data`] when a file
-    /// is missing or its footer is damaged. What is wrong with the rows of a file comes in place of a batch.
+    /// [`Error::InvalidInput`] for batches or windows of nothing, and a shard without files or row groups; [`Error::Data`] when a
+    /// file is missing, its footer is damaged, or it has other columns than the first. What is wrong with the rows of a file
+    /// comes in place of a batch.
     pub fn start(self) -> Result<BatchStream> {
         if self.rows == 0 || self.window == 0 {
             return Err(Error::invalid(format!(
@@ -133,39 +154,71 @@ impl Batches {
                 self.rows, self.window
             )));
         }
-        let mut units: Vec<Unit> = Vec::new();
-        for file in &self.files {
-            units.extend(fault::row_groups(file)?.into_iter().map(|(start, rows)| (file.clone(), start, rows)));
-        }
-        if self.rank >= self.world_size || self.world_size > units.len() {
-            return Err(Error::invalid(format!(
-                "shard {} of {} can't be cut from {} row groups; ranks run from 0 to one below the number of workers, and \
-                 each needs a row group: use fewer workers, or write more files",
-                self.rank,
-                self.world_size,
-                units.len()
-            )));
-        }
+        let reader = Reader::new(self.clone())?;
         let device = self.device.open()?;
         // One window waits while the next is read.
         let (sender, windows) = sync_channel(1);
-        let reader = self.clone();
         std::thread::Builder::new()
             .name("onramp batches".to_string())
-            .spawn(move || reader.read_windows(&units, &sender))
+            .spawn(move || reader.read_windows(&sender))
             .map_err(|cause| Error::io("starting a thread that reads ahead", cause))?;
         let position = self.from;
         Ok(BatchStream { windows, current: VecDeque::new(), rows: None, position, description: self, device })
     }
 
+    /// What the workers share.
+    fn unit(&self) -> ShardBy {
+        self.shard.shard_by.unwrap_or(ShardBy::RowGroups)
+    }
+}
+
+impl Reader {
+    /// Looks at all footers.
+    fn new(description: Batches) -> Result<Self> {
+        let (store, shard, by) = (&description.store, description.shard, description.unit());
+        let files = store.files();
+        if store.is_csv() {
+            return Err(Error::data(
+                store.path(),
+                "is CSV, which can't be read in parts; batches need Parquet: write the table as Layout::Parquet",
+            ));
+        }
+        if by == ShardBy::Files {
+            shard.check(files.len(), by)?;
+        }
+        let (mut units, mut columns) = (Vec::new(), None);
+        for (file, path) in files.iter().enumerate() {
+            let is_own = by == ShardBy::RowGroups || file % shard.world_size == shard.rank;
+            if !is_own {
+                continue;
+            }
+            let footer = ParquetFile::new(path, store).footer()?;
+            match &columns {
+                None => columns = Some((path.display().to_string(), footer.columns)),
+                Some((first, expected)) => fault::compare(path, &footer.columns, first, expected)?,
+            }
+            units.extend(footer.groups.into_iter().map(|(start, rows)| Unit { file, start, rows }));
+        }
+        let is_enough = if by == ShardBy::Files { Shard::WHOLE } else { shard };
+        is_enough.check(units.len(), ShardBy::RowGroups)?;
+        let columns = columns.map(|(_, columns)| columns).unwrap_or_default();
+        Ok(Self { description, units, columns })
+    }
+
     /// Reads window after window until nobody wants them any more.
-    fn read_windows(&self, units: &[Unit], wanted: &SyncSender<Result<(Position, Dataset)>>) {
-        let (mut pass, mut skipped) = (self.from.pass, self.from.window);
+    fn read_windows(&self, wanted: &SyncSender<Result<(Position, Dataset)>>) {
+        let Batches { seed, shard, window: in_window, from, .. } = &self.description;
+        // By file, all that is known is its own.
+        let (first, step) = match self.description.unit() {
+            ShardBy::RowGroups => (shard.rank, shard.world_size),
+            ShardBy::Files => (0, 1),
+        };
+        let (mut pass, mut skipped) = (from.pass, from.window);
         loop {
-            let order = shuffled_rows(units.len(), mixed(self.seed, pass, 0));
-            let own: Vec<usize> = order.into_iter().skip(self.rank).step_by(self.world_size).collect();
-            for (window, numbers) in own.chunks(self.window).enumerate().skip(skipped) {
-                let read = self.read(&numbers.iter().map(|number| &units[*number]).collect::<Vec<_>>());
+            let order = shuffled_rows(self.units.len(), mixed(*seed, pass, 0));
+            let own: Vec<usize> = order.into_iter().skip(first).step_by(step).collect();
+            for (window, numbers) in own.chunks(*in_window).enumerate().skip(skipped) {
+                let read = self.read(numbers);
                 let failed = read.is_err();
                 let read = read.map(|rows| (Position { pass, window, batch: 0 }, rows));
                 if wanted.send(read).is_err() || failed {
@@ -177,20 +230,19 @@ impl Batches {
     }
 
     /// The rows of some row groups.
-    fn read(&self, units: &[&Unit]) -> Result<Dataset> {
+    fn read(&self, numbers: &[usize]) -> Result<Dataset> {
         let (mut features, mut labels, mut columns) = (Vec::new(), Vec::new(), 0);
-        for (file, start, rows) in units.iter().copied() {
-            let read = || -> PolarsResult<DataFrame> {
-                ParquetReader::new(File::open(file)?).with_slice(Some((*start, *rows))).finish()
-            };
-            let frame = match fault::guarded(read) {
+        let store = &self.description.store;
+        for Unit { file, start, rows } in numbers.iter().map(|number| &self.units[*number]) {
+            let path = &store.files()[*file];
+            let frame = match ParquetFile::new(path, store).read(*start, *rows)? {
                 Ok(frame) => frame,
                 Err(cause) => {
-                    fault::find(std::slice::from_ref(file))?;
-                    return Err(Error::data(file, format!("can't be read ({cause})")));
+                    fault::find(store, std::slice::from_ref(path))?;
+                    return Err(Error::data(path, format!("can't be read ({cause})")));
                 }
             };
-            columns = self.append(file, &frame, &mut features, &mut labels)?;
+            columns = self.append(path, &frame, *rows, &mut features, &mut labels)?;
         }
         let classes = labels.iter().max().map_or(1, |most| *most as usize + 1);
         Dataset::new("window", columns, classes, features, labels)
@@ -199,15 +251,20 @@ impl Batches {
     /// Adds the rows of a frame; says how many features each has.
     fn append(
         &self,
-        file: &PathBuf,
+        file: &Path,
         frame: &DataFrame,
+        rows: usize,
         features: &mut Vec<f32>,
         labels: &mut Vec<u32>,
     ) -> Result<usize> {
         let unfit = |reason: String| Error::data(file, reason);
-        let names: Vec<String> = frame.get_column_names().iter().map(ToString::to_string).collect();
-        if !names.contains(&self.label) {
-            return Err(unfit(format!("has no column '{}'; its columns are {}", self.label, names.join(", "))));
+        let names: Vec<&str> = frame.get_column_names().iter().map(|name| name.as_str()).collect();
+        if !self.columns.iter().map(|(name, _)| name).eq(&names) || frame.height() != rows {
+            return Err(unfit("has changed since the batches began; start again".to_string()));
+        }
+        let label = self.description.label.as_str();
+        if !names.contains(&label) {
+            return Err(unfit(format!("has no column '{label}'; its columns are {}", names.join(", "))));
         }
         let mut columns: Vec<Vec<f32>> = Vec::new();
         for column in frame.columns() {
@@ -222,7 +279,7 @@ impl Batches {
                     column.null_count()
                 )));
             }
-            if name.as_str() == self.label {
+            if name.as_str() == label {
                 let classes = column.strict_cast(&DataType::UInt32).map_err(no_number)?;
                 labels.extend(classes.u32().map_err(no_number)?.into_no_null_iter());
             } else {
@@ -242,6 +299,11 @@ impl BatchStream {
     /// What to give to [`Batches::from`] to go on with the next batch.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// What the workers share: row groups, or files.
+    pub fn shared_by(&self) -> ShardBy {
+        self.description.unit()
     }
 
     fn next_batch(&mut self) -> Result<Batch> {

@@ -1,18 +1,26 @@
 //! Reading a table and computing the means of groups of rows, in the two ways that there are.
 
-use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
-use polars::prelude::{
-    CsvReadOptions, DataFrame, Engine, Expr, IntoLazy, LazyCsvReader, LazyFileListReader, LazyFrame, ParquetReader,
-    PlRefPath, PolarsResult, ScanArgsParquet, ScanSources, SerReader, SortMultipleOptions, col, len, lit,
-};
+use polars::prelude::LazyFrame;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, fault, memory};
-use crate::display::{Table as Shown, significant};
+use super::group_means::GroupMeans;
+use super::object_store::{self, StoreOptions};
+use super::quiet::quietly;
+use super::rows::rows;
+use super::shard::{Shard, Share};
+use super::{Group, ScanRun, ShardBy, Store, fault, memory, url};
 use crate::error::{Error, Result};
+use crate::interrupt::check_interrupt;
+use crate::process;
+
+/// Between two looks at whether the learner wants to stop.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads a table and computes, for each group of rows, how many there are and the means of some columns.
 ///
@@ -30,13 +38,15 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scan {
-    path: PathBuf,
-    reading: Reading,
-    filter: Option<Filter>,
-    by: Option<String>,
-    mean_of: Vec<String>,
-    rank: usize,
-    world_size: usize,
+    pub(super) path: PathBuf,
+    pub(super) reading: Reading,
+    pub(super) filter: Option<Filter>,
+    pub(super) by: Option<String>,
+    pub(super) mean_of: Vec<String>,
+    #[serde(flatten)]
+    shard: Shard,
+    #[serde(default)]
+    store_options: StoreOptions,
 }
 
 /// How much of a table is in memory.
@@ -61,38 +71,19 @@ pub struct Filter {
     pub to: f64,
 }
 
-/// One group's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Group {
-    /// The value of the column that the rows were grouped by; 0 where they were not.
-    pub key: f64,
-    /// Rows in the group.
-    pub rows: u64,
-    /// Means of the columns, in the order in which they were asked for.
-    pub means: Vec<f64>,
-}
-
-/// The result of [`Scan::run`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ScanRun {
-    /// What was read.
-    pub scan: Scan,
-    /// The groups, in the order of their keys.
-    pub groups: Vec<Group>,
-    /// Seconds from before the first byte was read.
-    pub seconds: f64,
-    /// The most memory that this process had for itself meanwhile, in bytes: without pages of mapped files, which the system
-    /// takes back when it needs them. It is the scan's alone in a fresh process ([`crate::experiment::in_fresh_process`]).
-    pub peak_memory_bytes: u64,
-    /// Memory that was in use before.
-    pub memory_before_bytes: u64,
-}
-
 impl Scan {
-    /// All rows, as one group, streaming; nothing but their number is computed.
+    /// All rows, as one group, streaming; nothing but their number is computed. `path` is a file, a folder of files, or an
+    /// `s3://` URL as for [`Store::open`].
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        Self { path, reading: Reading::Streaming, filter: None, by: None, mean_of: Vec::new(), rank: 0, world_size: 1 }
+        Self {
+            path: path.into(),
+            reading: Reading::Streaming,
+            filter: None,
+            by: None,
+            mean_of: Vec::new(),
+            shard: Shard::WHOLE,
+            store_options: StoreOptions::default(),
+        }
     }
 
     /// In which way.
@@ -119,156 +110,92 @@ impl Scan {
         self
     }
 
-    /// Only the files of worker `rank` of `world_size`: every `world_size`-th one.
+    /// Only the part of worker `rank` of `world_size`: every `world_size`-th file where there are enough, or else consecutive
+    /// row groups of Parquet files. [`ScanRun::shared_by`] says which it was.
     pub fn shard(mut self, rank: usize, world_size: usize) -> Self {
-        (self.rank, self.world_size) = (rank, world_size);
+        (self.shard.rank, self.shard.world_size) = (rank, world_size);
+        self
+    }
+
+    /// What the workers share, whatever there is more of.
+    pub fn shard_by(mut self, unit: ShardBy) -> Self {
+        self.shard.shard_by = Some(unit);
+        self
+    }
+
+    /// An option for an object store that polars knows, such as `aws_endpoint_url`. Keys and tokens are not kept in the result.
+    pub fn store_option(mut self, name: &str, value: &str) -> Self {
+        self.store_options.set(name, value);
         self
     }
 
     /// Reads and computes.
     ///
     /// # Errors
-    /// [`Error::Data`] with the file, and the row group of a Parquet file, that is missing, damaged, or has other columns;
-    /// [`Error::InvalidInput`] for a shard without files.
+    /// [`Error::Data`] with the file, and the row group of a Parquet file, that is missing, damaged, or has other columns, or
+    /// with the URL that can't be reached; [`Error::InvalidInput`] for a shard without files or row groups, and an option that is
+    /// none; [`Error::Interrupted`].
     pub fn run(&self) -> Result<ScanRun> {
-        let store = Store::open(&self.path)?;
-        if self.rank >= self.world_size || self.rank >= store.files().len() {
-            return Err(Error::invalid(format!(
-                "shard {} of {} can't be read from {} files; ranks run from 0 to one below the number of workers, and each \
-                 needs a file",
-                self.rank,
-                self.world_size,
-                store.files().len()
-            )));
-        }
-        let files: Vec<PathBuf> = store.files().iter().skip(self.rank).step_by(self.world_size).cloned().collect();
+        // Pieces of a table come and go; their memory is kept for the next.
+        process::prepare();
         let memory = memory::Watch::start()?;
         let start = Instant::now();
-        let computed = fault::guarded(|| self.compute(&store, &files));
+        let store = Store::reach(self.path.clone(), self.store_options.clone())?;
+        let share = self.shard.share(&store)?;
+        let computed = self.in_background(rows(&store, &share)?)?;
+        let groups = computed.map_err(|cause| self.explain(&store, &share, &cause))??;
         let seconds = start.elapsed().as_secs_f64();
-        let frame = computed.map_err(|cause| self.explain(&store, &files, &cause))?;
-        let groups =
-            self.groups(&frame).map_err(|cause| Error::data(&self.path, format!("can't be summed up ({cause})")))?;
         let (memory_before_bytes, peak_memory_bytes) = memory.finish();
-        Ok(ScanRun { scan: self.clone(), groups, seconds, peak_memory_bytes, memory_before_bytes })
+        let scan = Self { store_options: self.store_options.public(), ..self.clone() };
+        Ok(ScanRun { scan, shared_by: share.by, groups, seconds, peak_memory_bytes, memory_before_bytes })
     }
 
-    fn compute(&self, store: &Store, files: &[PathBuf]) -> PolarsResult<DataFrame> {
-        let (rows, engine) = match (self.reading, store.is_csv()) {
-            (Reading::Eager, true) => {
-                let options = CsvReadOptions::default().with_has_header(true);
-                let read =
-                    |file: &PathBuf| options.clone().try_into_reader_with_file_path(Some(file.clone()))?.finish();
-                (stacked(files, read)?.lazy(), Engine::InMemory)
-            }
-            (Reading::Eager, false) => {
-                let read = |file: &PathBuf| ParquetReader::new(fs::File::open(file)?).finish();
-                (stacked(files, read)?.lazy(), Engine::InMemory)
-            }
-            (Reading::Streaming, true) => {
-                let reader = LazyCsvReader::new_with_sources(sources(files)?);
-                (reader.with_has_header(true).finish()?, Engine::Streaming)
-            }
-            (Reading::Streaming, false) => {
-                (LazyFrame::scan_parquet_sources(sources(files)?, ScanArgsParquet::default())?, Engine::Streaming)
-            }
+    /// Computes on a thread of its own, so that this one can look at whether the learner wants to stop: the groups, or polars'
+    /// words for what it can't read.
+    fn in_background(&self, rows: LazyFrame) -> Result<std::result::Result<Result<Vec<Group>>, String>> {
+        let (sender, answer) = sync_channel(1);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let means = GroupMeans { scan: self.clone(), cancelled: Arc::clone(&cancelled) };
+        let work = move || {
+            let computed = quietly(|| means.of(rows)).and_then(|done| done.map_err(|cause| cause.to_string()));
+            // Nobody waits any more after an interrupt.
+            let _ = sender.send(computed);
         };
-        let rows = match &self.filter {
-            Some(Filter { column, from, to }) => {
-                rows.filter(col(column.as_str()).gt_eq(lit(*from)).and(col(column.as_str()).lt(lit(*to))))
+        let thread = std::thread::Builder::new().name("onramp scan".to_string()).spawn(work);
+        thread.map_err(|cause| Error::io("starting a thread that reads", cause))?;
+        loop {
+            match answer.recv_timeout(PAUSE) {
+                Ok(computed) => return Ok(computed),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Worker("the thread that reads a table has ended without an answer".to_string()));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    check_interrupt().inspect_err(|_| cancelled.store(true, Ordering::Relaxed))?;
+                }
             }
-            None => rows,
-        };
-        let mut results: Vec<Expr> = vec![len().alias("rows")];
-        let mean = |(index, column): (usize, &String)| col(column.as_str()).mean().alias(format!("mean{index}"));
-        results.extend(self.mean_of.iter().enumerate().map(mean));
-        let grouped = match &self.by {
-            Some(column) => rows
-                .group_by([col(column.as_str()).alias("key")])
-                .agg(results)
-                .sort(["key"], SortMultipleOptions::default()),
-            None => rows.select(results),
-        };
-        grouped.collect_with_engine(engine).map(|result| result.unwrap_single())
+        }
     }
-
-    fn groups(&self, frame: &DataFrame) -> PolarsResult<Vec<Group>> {
-        let numbers = |name: &str| -> PolarsResult<Vec<f64>> {
-            let column = frame.column(name)?.cast(&polars::prelude::DataType::Float64)?;
-            Ok(column.f64()?.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    /// Which part it reads, for the table.
+    pub(super) fn part(&self, unit: ShardBy) -> String {
+        let Shard { rank, world_size, .. } = self.shard;
+        let unit = match unit {
+            ShardBy::Files => "files",
+            ShardBy::RowGroups => "row groups",
         };
-        let rows = numbers("rows")?;
-        let keys = if self.by.is_some() { numbers("key")? } else { vec![0.0; rows.len()] };
-        let means =
-            (0..self.mean_of.len()).map(|index| numbers(&format!("mean{index}"))).collect::<PolarsResult<Vec<_>>>()?;
-        let group = |index: usize| Group {
-            key: keys[index],
-            rows: rows[index] as u64,
-            means: means.iter().map(|column| column[index]).collect(),
-        };
-        Ok((0..frame.height()).map(group).collect())
+        format!("The {unit} of worker {rank} of {world_size}.")
     }
 
     /// A reader's complaint with the file and the place.
-    fn explain(&self, store: &Store, files: &[PathBuf], cause: &str) -> Error {
-        let columns = store.table().map(super::Table::columns);
-        let asked = self.mean_of.iter().chain(&self.by).chain(self.filter.as_ref().map(|filter| &filter.column));
-        for column in asked {
-            if let Some(columns) = columns.as_ref().filter(|columns| !columns.contains(column)) {
-                return Error::data(
-                    &self.path,
-                    format!("has no column '{column}'; its columns are {}", columns.join(", ")),
-                );
-            }
+    fn explain(&self, store: &Store, share: &Share, cause: &str) -> Error {
+        if let Some(url) = url(&self.path).filter(|_| cause.contains("object-store error")) {
+            return object_store::explain(url, &store.options, cause);
         }
         if !store.is_csv()
-            && let Err(fault) = fault::find(files)
+            && let Err(fault) = fault::find(store, &share.files)
         {
             return fault;
         }
         let cause = cause.lines().next().unwrap_or_default();
         Error::data(&self.path, format!("can't be read ({cause})"))
     }
-}
-
-impl ScanRun {
-    /// Rows that were counted.
-    pub fn rows(&self) -> u64 {
-        self.groups.iter().map(|group| group.rows).sum()
-    }
-
-    /// The groups, and what they cost.
-    pub fn table(&self) -> Shown {
-        let means = self.scan.mean_of.iter().map(|column| format!("mean of {column}"));
-        let columns = ["group".to_string(), "rows".to_string()].into_iter().chain(means);
-        let table = self.groups.iter().fold(Shown::new("Means of groups", columns), |table, group| {
-            let means = group.means.iter().map(|mean| significant(*mean));
-            table.row([group.key.to_string(), group.rows.to_string()].into_iter().chain(means))
-        });
-        let megabytes = |bytes: u64| significant(bytes as f64 / 1e6);
-        table.note(format!(
-            "{} rows in {} s; the process had at most {} MB in memory, {} MB before.",
-            self.rows(),
-            significant(self.seconds),
-            megabytes(self.peak_memory_bytes),
-            megabytes(self.memory_before_bytes)
-        ))
-    }
-
-    /// Shows the table below the cell.
-    pub fn evcxr_display(&self) {
-        self.table().evcxr_display();
-    }
-}
-
-/// All rows of all files.
-fn stacked(files: &[PathBuf], read: impl Fn(&PathBuf) -> PolarsResult<DataFrame>) -> PolarsResult<DataFrame> {
-    let mut frames = files.iter().map(read);
-    let first = frames.next().unwrap_or_else(|| Ok(DataFrame::empty()))?;
-    frames.try_fold(first, |mut all, frame| all.vstack_mut(&frame?).map(|_| ()).map(|()| all))
-}
-
-fn sources(files: &[PathBuf]) -> PolarsResult<ScanSources> {
-    let paths = files.iter().map(|file| PlRefPath::try_from_path(file)).collect::<PolarsResult<_>>()?;
-    Ok(ScanSources::Paths(paths))
 }

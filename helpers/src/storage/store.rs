@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::Table;
-use super::fault;
+use super::object_store::{self, StoreOptions};
 use super::writer::{Layout, Part, make_readable, write};
+use super::{Table, fault, url};
 use crate::display::Progress;
 use crate::error::{Error, Result};
 
@@ -35,6 +35,7 @@ pub struct Store {
     path: PathBuf,
     files: Vec<PathBuf>,
     manifest: Option<Manifest>,
+    pub(super) options: StoreOptions,
 }
 
 /// From what the files were made.
@@ -55,6 +56,12 @@ impl Store {
     /// the file when something else is there, or the disk is full; [`Error::Interrupted`].
     pub fn write(path: impl Into<PathBuf>, table: impl Into<Table>, layout: Layout) -> Result<Self> {
         let (path, table) = (path.into(), table.into());
+        if url(&path).is_some() {
+            return Err(Error::data(
+                &path,
+                "can't be written: tables are made on the disk; write one there, and copy it",
+            ));
+        }
         let manifest = Manifest { table, layout };
         let maker = table.maker()?;
         layout.validate(&maker)?;
@@ -81,28 +88,39 @@ impl Store {
             }
             write(&table, &maker, layout, part, &mut progress)?;
         }
-        Ok(Self { files: parts.into_iter().map(|part| part.file).collect(), path, manifest: Some(manifest) })
+        let files = parts.into_iter().map(|part| part.file).collect();
+        Ok(Self { files, path, manifest: Some(manifest), options: StoreOptions::default() })
     }
 
-    /// A table that is there: a CSV or Parquet file, or a folder with Parquet files in it or in folders below it.
+    /// A table that is there: a CSV or Parquet file, or a folder with Parquet files in it or in folders below it, or else with
+    /// CSV files. An `s3://` URL names such a file, folder, or pattern (`s3://bucket/table/part=*/rows.parquet`) in an object
+    /// store; `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on are taken from the environment.
     ///
     /// # Errors
     /// [`Error::Data`] when there is nothing, or a file is missing of a table that was written by [`Store::write`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        let manifest = read_manifest(&path)?;
-        let files = match &manifest {
-            Some(Manifest { table, layout }) => expected_files(&path, layout.parts(&path, table.rows()))?,
-            None if path.is_dir() => parquet_files(&path)?,
-            None => vec![path.clone()],
+        Self::open_with(path, [("", ""); 0])
+    }
+
+    /// As [`Store::open`], with options for an object store that polars knows, such as `aws_endpoint_url`.
+    ///
+    /// # Errors
+    /// As for [`Store::open`]; [`Error::InvalidInput`] for an option that is none.
+    pub fn open_with<Name: Into<String>, Value: Into<String>>(
+        path: impl Into<PathBuf>,
+        options: impl IntoIterator<Item = (Name, Value)>,
+    ) -> Result<Self> {
+        let mut known = StoreOptions::default();
+        options.into_iter().for_each(|(name, value)| known.set(name, value));
+        Self::reach(path.into(), known)
+    }
+
+    pub(super) fn reach(path: PathBuf, options: StoreOptions) -> Result<Self> {
+        let (files, manifest) = match url(&path) {
+            Some(url) => remote(url, &options)?,
+            None => local(&path)?,
         };
-        if files.is_empty() {
-            return Err(Error::data(&path, "is a folder without .parquet files; name another one, or a file"));
-        }
-        if let Some(missing) = files.iter().find(|file| !file.is_file()) {
-            return Err(Error::data(missing, "is missing; look at its name and folder"));
-        }
-        Ok(Self { path, files, manifest })
+        Ok(Self { path, files, manifest, options })
     }
 
     /// The file or folder.
@@ -126,13 +144,22 @@ impl Store {
     /// [`Error::Data`] when a file has gone.
     pub fn bytes(&self) -> Result<u64> {
         let length = |file: &PathBuf| {
+            if let Some(url) = url(file) {
+                return object_store::size(url, &self.options);
+            }
             fs::metadata(file).map(|found| found.len()).map_err(|cause| Error::data(file, format!("is gone ({cause})")))
         };
         self.files.iter().map(length).sum()
     }
 
     pub(super) fn is_csv(&self) -> bool {
-        self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+        let extension = self.files.first().and_then(|file| file.extension());
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    }
+
+    /// Whether its files may lie in folders such as `part=0`, whose names are columns.
+    pub(super) fn is_folder(&self) -> bool {
+        self.files != [self.path.clone()]
     }
 
     /// Reads every row group of every file.
@@ -144,8 +171,56 @@ impl Store {
         if self.is_csv() {
             return Ok(());
         }
-        fault::find(&self.files)
+        fault::find(self, &self.files)
     }
+}
+
+/// The files on the disk, and what they were made from.
+fn local(path: &Path) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
+    let manifest = read_manifest(path)?;
+    let files = match &manifest {
+        Some(Manifest { table, layout }) => {
+            expected_files(path, layout.parts(path, table.rows()), |file| file.is_file())?
+        }
+        None if path.is_dir() => match files_below(path, "parquet")? {
+            none if none.is_empty() => files_below(path, "csv")?,
+            files => files,
+        },
+        None => vec![path.to_path_buf()],
+    };
+    if files.is_empty() {
+        return Err(Error::data(path, "is a folder without .parquet or .csv files; name another one, or a file"));
+    }
+    if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+        return Err(Error::data(missing, "is missing; look at its name and folder"));
+    }
+    Ok((files, manifest))
+}
+
+/// The files in an object store, and what they were made from.
+fn remote(url: &str, options: &StoreOptions) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
+    let path = Path::new(url);
+    let is_pattern = url.contains(['*', '[']);
+    let is_file = [".parquet", ".pq", ".csv"].iter().any(|ending| url.to_lowercase().ends_with(ending));
+    if is_file && !is_pattern {
+        // Only asks whether it is there.
+        object_store::size(url, options)?;
+        return Ok((vec![path.to_path_buf()], None));
+    }
+    let folder = url.trim_end_matches('/');
+    let pattern = if is_pattern { url.to_string() } else { format!("{folder}/**/*.parquet") };
+    let found = object_store::list(url, &pattern, &format!("{folder}/{MANIFEST}"), options)?;
+    let mut files: Vec<PathBuf> = found.files.into_iter().map(PathBuf::from).collect();
+    if files.is_empty() {
+        return Err(Error::data(path, "holds no .parquet files; look at the bucket and the name"));
+    }
+    files.sort_by_key(|file| natural(&file.to_string_lossy()));
+    let description = found.description.filter(|_| !is_pattern);
+    let manifest = description.map(|text| parsed(&String::from_utf8_lossy(&text), &path.join(MANIFEST))).transpose()?;
+    if let Some(Manifest { table, layout }) = &manifest {
+        files = expected_files(path, layout.parts(path, table.rows()), |file| files.contains(&file.to_path_buf()))?;
+    }
+    Ok((files, manifest))
 }
 
 /// Writes down what is going to be written to `path`, unless that is noted already.
@@ -193,14 +268,17 @@ fn read_manifest_of(path: &Path, layout: Layout) -> Result<Option<Manifest>> {
 }
 
 fn read_manifest_file(file: &Path) -> Result<Option<Manifest>> {
-    let Ok(text) = fs::read_to_string(file) else { return Ok(None) };
+    fs::read_to_string(file).ok().map(|text| parsed(&text, file)).transpose()
+}
+
+fn parsed(text: &str, file: &Path) -> Result<Manifest> {
     let damaged = |cause| Error::data(file, format!("does not describe a table ({cause}); delete it with its table"));
-    serde_json::from_str(&text).map(Some).map_err(damaged)
+    serde_json::from_str(text).map_err(damaged)
 }
 
 /// The files of all parts, if they are there.
-fn expected_files(path: &Path, parts: Vec<Part>) -> Result<Vec<PathBuf>> {
-    let missing: Vec<usize> = (0..parts.len()).filter(|index| !parts[*index].file.is_file()).collect();
+fn expected_files(path: &Path, parts: Vec<Part>, is_there: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let missing: Vec<usize> = (0..parts.len()).filter(|index| !is_there(&parts[*index].file)).collect();
     if let Some(first) = missing.first() {
         return Err(Error::data(
             &parts[*first].file,
@@ -215,15 +293,15 @@ fn expected_files(path: &Path, parts: Vec<Part>) -> Result<Vec<PathBuf>> {
     Ok(parts.into_iter().map(|part| part.file).collect())
 }
 
-/// All Parquet files in a folder and below it, in the order of their names: numbers in them by size.
-fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// All files of a kind in a folder and below it, in the order of their names: numbers in them by size.
+fn files_below(folder: &Path, kind: &str) -> Result<Vec<PathBuf>> {
     let unreadable = |cause: std::io::Error| Error::data(folder, format!("can't be read ({cause})"));
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.is_dir() {
-            files.extend(parquet_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            files.extend(files_below(&path, kind)?);
+        } else if path.extension().is_some_and(|extension| extension == kind) {
             files.push(path);
         }
     }

@@ -236,6 +236,25 @@ impl Training {
         Ok(trainer.run)
     }
 
+    /// Trains from `start` on, or without it from fresh weights, and gives the network: what is put into service.
+    pub(crate) fn trained(&self, data: &Split, start: Option<&[f32]>) -> Result<Network> {
+        let mut trainer = Trainer::new(self, data)?;
+        if let Some(parameters) = start {
+            trainer.set_parameters(parameters)?;
+        }
+        while !trainer.is_done() {
+            check_interrupt()?;
+            trainer.step()?;
+        }
+        if trainer.run.diverged {
+            return Err(Error::invalid(format!(
+                "the training diverged after {} steps; use a lower learning rate",
+                trainer.run.losses.len()
+            )));
+        }
+        Ok(trainer.network())
+    }
+
     pub(crate) fn validate(&self, data: &Dataset) -> Result<()> {
         self.model.validate()?;
         self.optimiser.validate()?;

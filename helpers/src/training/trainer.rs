@@ -69,6 +69,16 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// The network as it is now.
+    pub(super) fn network(self) -> Network {
+        self.network
+    }
+
+    /// Goes on with these parameters.
+    pub(super) fn set_parameters(&mut self, parameters: &[f32]) -> Result<()> {
+        self.network.set_parameters(parameters)
+    }
+
     pub(super) fn checkpoint(&self) -> Result<Checkpoint> {
         Ok(Checkpoint {
             steps: self.run.losses.len(),

@@ -7,8 +7,10 @@ mod data_parallel;
 mod link;
 mod load;
 mod real_threads;
+mod search;
 #[path = "../load/services.rs"]
 mod services;
+mod stages;
 #[path = "../engine/support.rs"]
 mod support;
 

@@ -19,7 +19,7 @@ mod replay;
 mod scaling_run;
 mod sharing;
 mod storage;
-mod support;
+pub mod support;
 mod team;
 mod team_failures;
 mod text;

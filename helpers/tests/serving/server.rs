@@ -275,3 +275,68 @@ fn a_service_ends_with_the_one_that_started_it() {
     assert!(TcpStream::connect(&address).is_err());
     assert!(!std::path::Path::new(&format!("/proc/{process}")).exists());
 }
+
+#[test]
+fn the_same_rows_are_computed_once() {
+    let server = Server::timed(ServiceTime::constant(0.2)).cache(Cache::new(10)).start().unwrap();
+    let address = server.address();
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| assert_eq!(predict(address, "[[1, 2]]").status, 200));
+        }
+    });
+    let again = predict(address, "[[1, 2]]");
+    assert_eq!(again.header("x-cache").as_deref(), Some("hit"));
+    assert!(again.header("x-cache-age-ms").unwrap().parse::<u64>().is_ok());
+    assert_eq!(predict(address, "[[2, 1]]").header("x-cache").as_deref(), Some("miss"));
+    let metrics = get(address, "/metrics").text();
+    assert!(metrics.contains("onramp_batch_rows_count 2\n"), "{metrics}");
+    assert!(metrics.contains("onramp_cache_misses_total 2\n"), "{metrics}");
+}
+
+#[test]
+fn answers_of_former_parameters_are_forgotten() {
+    let model = Mlp::new(8).inputs(4).outputs(3);
+    let server = small().cache(Cache::new(10)).start().unwrap();
+    let before = predict(server.address(), "[[1, 2, 3, 4]]");
+    let other = model.build(7, &Device::Cpu).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    let tensors = other.variables().iter().map(|(name, variable)| (name.clone(), variable.as_tensor().clone()));
+    candle_core::safetensors::save(&tensors.collect(), &path).unwrap();
+    ask(server.address(), "PUT", "/parameters", &[], &std::fs::read(&path).unwrap());
+    let after = predict(server.address(), "[[1, 2, 3, 4]]");
+    assert_eq!(after.header("x-cache").as_deref(), Some("miss"));
+    assert_ne!(after.json()["probabilities"], before.json()["probabilities"]);
+}
+
+#[test]
+fn sessions_are_shared_where_the_store_is_and_lost_with_a_replica_where_not() {
+    let count = |address: &str| ask(address, "POST", "/session/ada", &[], b"");
+    let mut alone = small().start().unwrap();
+    assert_eq!(
+        (count(alone.address()).json()["count"].as_u64(), count(alone.address()).json()["count"].as_u64()),
+        (Some(1), Some(2))
+    );
+    alone.kill().unwrap();
+    assert_eq!(count(small().start().unwrap().address()).json()["count"], 1);
+
+    let mut store = StateServer::new().start().unwrap();
+    let replica = || small().state(State::server(store.address())).start().unwrap();
+    let (first, second) = (replica(), replica());
+    assert_eq!(count(first.address()).json()["count"], 1);
+    assert_eq!(count(second.address()).json()["count"], 2);
+    store.kill().unwrap();
+    assert!(error(&count(first.address()), 503).contains(store.address()));
+    assert_eq!(get(first.address(), "/ready").status, 503);
+    // Predictions need no session.
+    assert_eq!(predict(second.address(), "[[1, 2, 3, 4]]").status, 200);
+    let again = StateServer::new().listen(store.address()).start().unwrap();
+    assert_eq!(count(second.address()).json()["count"], 1);
+    assert_eq!(get(first.address(), "/ready").status, 200);
+    assert!(
+        error(&ask(first.address(), "POST", &format!("/session/{}", "x".repeat(5000)), &[], b""), 400)
+            .contains("session")
+    );
+    drop(again);
+}

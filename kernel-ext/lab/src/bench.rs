@@ -6,6 +6,7 @@ mod data;
 mod machine;
 mod peer;
 mod report;
+mod serving;
 mod stock;
 mod training;
 
@@ -26,7 +27,7 @@ struct Bench {
     run: fn(&Workspace, bool) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     Bench {
         name: "cell",
         about: "a cell with one helper call and one let, beside stock evcxr_jupyter and plain rustc",
@@ -61,6 +62,11 @@ const BENCHES: [Bench; 9] = [
         name: "data",
         about: "a table of 100 million rows: written, and its groups' means beside DuckDB (4 GB of disk)",
         run: |workspace, _| data::data(workspace),
+    },
+    Bench {
+        name: "serving",
+        about: "a served model: its own cost, batches, capacity, 10 minutes of load, overload, beside FastAPI (1 GB of disk)",
+        run: |workspace, _| serving::serving(workspace),
     },
     Bench { name: "setup", about: "the steps of a set-up; --cold does one with empty caches", run: cold::setup },
     Bench { name: "ci", about: "one run of .ci/run; --cold does one with empty caches", run: cold::ci },

@@ -4,6 +4,7 @@
 //! written as JSON to standard output. What goes wrong is said on standard error, with exit code 2.
 
 mod gpu_benchmark;
+mod serving_benchmark;
 
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -20,6 +21,9 @@ onramp-worker --gpu-benchmark     measures this machine's GPU and prints tables
     --cpu                         a small benchmark of the processor instead, to try the program
     --samples N                   how often each time is taken (7)
     --json FILE                   also writes everything that was measured to this file
+onramp-worker --serving-benchmark measures servers under load on this machine and prints rows as JSON
+    --soak SECONDS                how long the long load lasts (600)
+    --peer PYTHON PROGRAM         also measures the same model behind FastAPI
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +47,10 @@ fn run() -> Result<(), Error> {
         Some(flag) if flag == "--gpu-benchmark" => {
             let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
             return gpu_benchmark::Benchmark::from_arguments(arguments)?.run();
+        }
+        Some(flag) if flag == "--serving-benchmark" => {
+            let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+            return serving_benchmark::Benchmark::from_arguments(arguments)?.run();
         }
         Some(file) => std::fs::read_to_string(&file)
             .map_err(|cause| Error::io(format!("reading the experiment {}", file.to_string_lossy()), cause))?,

@@ -1,0 +1,309 @@
+//! What a served model costs beyond the model, how much load it takes, and how it bears more: the load generator on one core,
+//! the server on another.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use onramp::Error;
+use onramp::experiment::InferenceTime;
+use onramp::load::{Capacity, Load, LoadRun};
+use onramp::machine::Machine;
+use onramp::measure::Estimate;
+use onramp::model::Mlp;
+use onramp::serving::Server;
+use serde::Serialize;
+
+type Result<T> = std::result::Result<T, Error>;
+
+const SERVER_CORE: usize = 0;
+const GENERATOR_CORE: usize = 1;
+const COLUMNS: usize = 784;
+/// The widths of the models, M(w), that are served.
+const WIDTHS: [usize; 3] = [256, 1024, 2048];
+/// The model of the long runs and of the comparison.
+const WIDTH: usize = 256;
+const OVERLOADED_WIDTH: usize = 1024;
+const BATCH: usize = 64;
+const REPEATS: usize = 5;
+const TRIES: usize = 5;
+const SECONDS: f64 = 2.0;
+
+/// What is asked for.
+pub struct Benchmark {
+    soak_seconds: f64,
+    /// A Python with FastAPI and PyTorch, and the program that it runs.
+    peer: Option<(PathBuf, PathBuf)>,
+}
+
+/// One measured value, as `cargo lab bench` prints it.
+#[derive(Serialize)]
+struct Row {
+    case: &'static str,
+    metric: String,
+    value: f64,
+    unit: &'static str,
+    samples: Vec<f64>,
+    peer: String,
+    ratio: Option<f64>,
+}
+
+impl Row {
+    fn of(case: &'static str, metric: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Result<Self> {
+        let value = Estimate::from_samples(samples.clone())?.median;
+        Ok(Self { case, metric: metric.into(), value, unit, samples, peer: String::new(), ratio: None })
+    }
+
+    fn beside(self, peer: impl Into<String>, ratio: f64) -> Self {
+        Self { peer: peer.into(), ratio: Some(ratio), ..self }
+    }
+}
+
+impl Benchmark {
+    /// From the arguments after `--serving-benchmark`.
+    pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut benchmark = Self { soak_seconds: 600.0, peer: None };
+        while let Some(flag) = arguments.next() {
+            let mut next = || arguments.next().unwrap_or_default();
+            match flag.as_str() {
+                "--soak" => {
+                    let value = next();
+                    benchmark.soak_seconds =
+                        value.parse().ok().filter(|seconds| (1.0..=3600.0).contains(seconds)).ok_or_else(|| {
+                            Error::InvalidInput(format!("--soak is '{value}'; give seconds from 1 to 3600"))
+                        })?;
+                }
+                "--peer" => benchmark.peer = Some((next().into(), next().into())),
+                other => {
+                    return Err(Error::InvalidInput(format!(
+                        "the benchmark does not know {other}; it takes --soak SECONDS and --peer PYTHON PROGRAM"
+                    )));
+                }
+            }
+        }
+        Ok(benchmark)
+    }
+
+    /// Measures, and prints the rows as JSON.
+    pub fn run(&self) -> Result<()> {
+        let cores = Machine::detect().physical_cores;
+        if cores < 2 {
+            return Err(Error::InvalidInput(format!(
+                "the server and the load generator need a core each, and there is {cores}; run the benchmark on a machine \
+                 with at least 2"
+            )));
+        }
+        let mut rows = Vec::new();
+        let mut unloaded = 0.0;
+        for width in WIDTHS {
+            let (measured, median) = own_cost(width)?;
+            rows.extend(measured);
+            if width == WIDTH {
+                unloaded = median;
+            }
+        }
+        rows.extend(batches()?);
+        if let Some((python, program)) = &self.peer {
+            rows.extend(beside_fastapi(python, program)?);
+        }
+        let capacity = capacity(WIDTH, unloaded)?;
+        let metric = format!("M({WIDTH}), JSON: requests/s with a p99 below {:.2} ms", 1e4 * unloaded);
+        rows.push(Row::of("capacity", metric, "1/s", vec![capacity])?);
+        rows.extend(self.soak(capacity)?);
+        for width in [WIDTH, OVERLOADED_WIDTH] {
+            rows.extend(overload(width)?);
+        }
+        let text = serde_json::to_string(&rows)
+            .map_err(|cause| Error::InvalidInput(format!("the rows have no JSON form ({cause})")))?;
+        println!("{text}");
+        Ok(())
+    }
+
+    /// A long load below the capacity.
+    fn soak(&self, capacity: f64) -> Result<Vec<Row>> {
+        eprintln!("{} s at 80 % of the capacity", self.soak_seconds);
+        let server = served(WIDTH).start_on_core(SERVER_CORE)?;
+        let load = json_load(server.address()).rate(0.8 * capacity);
+        // What a server needs for its first requests is no growth.
+        load.clone().seconds(5.0).run()?;
+        let before = server.memory_bytes()? as f64;
+        let run = load.seconds(self.soak_seconds).run()?;
+        let growth = server.memory_bytes()? as f64 / before;
+        let p99: Vec<f64> = run.series.iter().filter_map(|second| second.p99_seconds).collect();
+        let third = (p99.len() / 3).max(1);
+        let middle = |part: &[f64]| Estimate::from_samples(part.to_vec()).map(|estimate| estimate.median);
+        let name =
+            |what: &str| format!("M({WIDTH}), {} s at {:.0} requests/s: {what}", self.soak_seconds, 0.8 * capacity);
+        let mut rows = vec![
+            Row::of("soak", name("requests that failed"), "", vec![run.due as f64 - run.succeeded() as f64])?,
+            Row::of("soak", name("memory after over before"), "times", vec![growth])?,
+        ];
+        if !p99.is_empty() {
+            let last = middle(&p99[p99.len() - third..])?;
+            rows.push(Row::of(
+                "soak",
+                name("p99 of a second, last third over first"),
+                "times",
+                vec![last / middle(&p99[..third])?],
+            )?);
+        }
+        if let Some(reason) = run.not_kept_up {
+            eprintln!("{reason}");
+        }
+        Ok(rows)
+    }
+}
+
+/// The server of most measurements: batches of what waits, without waiting for more.
+fn served(width: usize) -> Server {
+    Server::new(Mlp::new(width)).batch_cap(BATCH).queue_bound(256)
+}
+
+fn predict(address: &str) -> Load {
+    Load::new(format!("http://{address}/predict")).on_core(GENERATOR_CORE).seconds(SECONDS).warm_up_seconds(0.5)
+}
+
+fn json_load(address: &str) -> Load {
+    predict(address).json_rows(1, COLUMNS)
+}
+
+/// A run in which the generator kept up, out of so many: other programs may have been on its core.
+fn kept_up(load: &Load) -> Result<LoadRun> {
+    let mut run = load.run()?;
+    for _ in 1..TRIES {
+        if run.kept_up() {
+            break;
+        }
+        run = load.run()?;
+    }
+    Ok(run)
+}
+
+/// Answers per second of a server that is given more than it can do: what was not sent in time does not matter.
+fn most(load: &Load) -> Result<f64> {
+    let run = load.run()?;
+    match run.answers.iter().find(|(status, _)| **status != 200) {
+        Some((status, count)) => Err(Error::Worker(format!("{count} requests were answered with {status}, not 200"))),
+        None => Ok(run.goodput_per_second()),
+    }
+}
+
+/// What the server adds to the model at batch 1: the median latency of a light load, and the throughput that is left.
+fn own_cost(width: usize) -> Result<(Vec<Row>, f64)> {
+    eprintln!("M({width}): the server's own cost");
+    let server = Server::new(Mlp::new(width)).queue_bound(256).start_on_core(SERVER_CORE)?;
+    let alone = InferenceTime::new(Mlp::new(width)).rows([1]).samples(1).on_core(SERVER_CORE);
+    let (mut latencies, mut costs, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        let seconds = alone.run()?.seconds[0].median;
+        let tensor = predict(server.address()).tensor_rows(1, COLUMNS);
+        let light = kept_up(&json_load(server.address()).rate(0.1 / seconds.max(2e-4)).constant())?;
+        let median = light.percentile(50.0)?;
+        latencies.push(median);
+        costs.push(1e3 * (median - seconds));
+        // More than it can do, from so many connections that something always waits, and nothing is refused.
+        shares.push(most(&tensor.connections(16).rate(1.5 / seconds))? * seconds);
+    }
+    let unloaded = Estimate::from_samples(latencies)?.median;
+    let name = |what: &str| format!("M({width}), batch 1: {what}");
+    Ok((
+        vec![
+            Row::of("cost", name("median latency of JSON under light load, less the model's own time"), "ms", costs)?,
+            Row::of("cost", name("requests/s over what the model alone does, tensors"), "times", shares)?,
+        ],
+        unloaded,
+    ))
+}
+
+/// Batches of 64 rows, in one request each and from as many requests as it takes.
+fn batches() -> Result<Vec<Row>> {
+    eprintln!("M({WIDTH}): batches of {BATCH} rows");
+    let server = served(WIDTH).start_on_core(SERVER_CORE)?;
+    let alone = InferenceTime::new(Mlp::new(WIDTH)).rows([BATCH]).samples(1).on_core(SERVER_CORE);
+    let (mut together, mut gathered) = (Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        let rate = BATCH as f64 / alone.run()?.seconds[0].median;
+        let load = |rows| predict(server.address()).tensor_rows(rows, COLUMNS);
+        let whole = load(BATCH).connections(4).rate(1.5 * rate / BATCH as f64);
+        together.push(BATCH as f64 * most(&whole)? / rate);
+        gathered.push(most(&load(1).connections(2 * BATCH).rate(60_000.0))? / rate);
+    }
+    let name = |what: &str| format!("M({WIDTH}): rows/s over what the model alone does with {BATCH} rows, {what}");
+    Ok(vec![
+        Row::of("batching", name("requests of 64 rows"), "times", together)?,
+        Row::of("batching", name("requests of 1 row, gathered"), "times", gathered)?,
+    ])
+}
+
+/// The highest rate with a p99 below ten times `seconds`.
+fn capacity(width: usize, seconds: f64) -> Result<f64> {
+    eprintln!("M({width}): the capacity");
+    let server = served(width).start_on_core(SERVER_CORE)?;
+    let run = Capacity::new(json_load(server.address()), seconds).run()?;
+    eprintln!("{}", run.table());
+    Ok(run.per_second)
+}
+
+/// Three times as much as it can do.
+fn overload(width: usize) -> Result<Vec<Row>> {
+    eprintln!("M({width}): three times the capacity");
+    let server = served(width).start_on_core(SERVER_CORE)?;
+    let light = kept_up(&json_load(server.address()).rate(200.0).constant())?.percentile(50.0)?;
+    let capacity = Capacity::new(json_load(server.address()), light).run()?.per_second;
+    let run = json_load(server.address()).rate(3.0 * capacity).connections(1024).seconds(10.0).run()?;
+    let others: u64 =
+        run.answers.iter().filter(|(status, _)| ![200, 429].contains(*status)).map(|(_, count)| count).sum();
+    let name = |what: &str| format!("M({width}), JSON, three times {capacity:.0} requests/s: {what}");
+    if let Some(reason) = &run.not_kept_up {
+        eprintln!("{reason}");
+    }
+    let lost: u64 = run.failures.values().sum();
+    Ok(vec![
+        Row::of("overload", name("goodput over capacity"), "times", vec![run.goodput_per_second() / capacity])?,
+        Row::of("overload", name("answers that are neither 200 nor 429, and none"), "", vec![(others + lost) as f64])?,
+    ])
+}
+
+/// A server of another make. It is killed when this value goes.
+struct Peer {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // One that has ended can't be killed, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Requests per second of ours and FastAPI's below the same p99: ten times FastAPI's own latency without load.
+fn beside_fastapi(python: &PathBuf, program: &PathBuf) -> Result<Vec<Row>> {
+    eprintln!("M({WIDTH}): beside FastAPI");
+    let mut child = Command::new(python)
+        .arg(program)
+        .args([WIDTH.to_string(), SERVER_CORE.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|cause| Error::io(format!("starting {}", python.display()), cause))?;
+    let mut address = String::new();
+    if let Some(output) = child.stdout.take() {
+        BufReader::new(output)
+            .read_line(&mut address)
+            .map_err(|cause| Error::io("reading FastAPI's address", cause))?;
+    }
+    let peer = Peer { child, address: address.trim().to_string() };
+    let light = kept_up(&json_load(&peer.address).rate(50.0).constant())?.percentile(50.0)?;
+    let ours = served(WIDTH).start_on_core(SERVER_CORE)?;
+    let (mut our_rates, mut their_rates) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        our_rates.push(Capacity::new(json_load(ours.address()), light).first_rate(4_000.0).run()?.per_second);
+        their_rates.push(Capacity::new(json_load(&peer.address), light).run()?.per_second);
+    }
+    let theirs = Estimate::from_samples(their_rates)?;
+    let metric = format!("M({WIDTH}), JSON: requests/s with a p99 below {:.2} ms", 1e4 * light);
+    let row = Row::of("peer", metric, "1/s", our_rates)?;
+    let ratio = row.value / theirs.median;
+    Ok(vec![row.beside(format!("FastAPI, uvicorn, PyTorch: {:.0} 1/s", theirs.median), ratio)])
+}

@@ -1,0 +1,158 @@
+//! The rule on real replicas.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::HpaRule;
+use super::autoscaler_run::{AutoscalerMoment, AutoscalerRun};
+use crate::error::{Error, Result};
+use crate::interrupt::check_interrupt;
+use crate::measure::Provenance;
+
+/// Between two looks at whether the end was asked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What an autoscaler scales.
+pub trait Replicas {
+    /// How many are ready to serve.
+    ///
+    /// # Errors
+    /// When there are none, and no hope of any.
+    fn ready(&mut self) -> Result<usize>;
+
+    /// From now on there are meant to be so many. It starts and stops them without waiting until that is done, and loses no
+    /// request.
+    ///
+    /// # Errors
+    /// When they can't be had at all.
+    fn scale_to(&mut self, replicas: usize) -> Result<()>;
+
+    /// The metric per ready replica since the last call, in the unit of the rule's target; none when nobody knows it.
+    ///
+    /// # Errors
+    /// When it will never be known.
+    fn metric(&mut self) -> Result<Option<f64>>;
+
+    /// What went wrong since the last call, such as a replica that did not start.
+    fn reports(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Where their numbers come from.
+    fn provenance(&self) -> Provenance {
+        Provenance::Measured
+    }
+}
+
+/// Watches replicas, and has as many of them as the rule wants.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Autoscaler {
+    rule: HpaRule,
+    replicas: usize,
+}
+
+/// An autoscaler at work in a thread of its own. It ends, and its replicas with it, when this value goes.
+#[derive(Debug)]
+pub struct RunningAutoscaler {
+    ending: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<AutoscalerRun>>>,
+}
+
+impl Autoscaler {
+    /// This rule, from one replica on.
+    pub fn new(rule: HpaRule) -> Self {
+        Self { rule, replicas: 1 }
+    }
+
+    /// Replicas at the start.
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// Scales on this thread for so many seconds.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a rule that makes no sense; [`Error::Interrupted`]; what the replicas return.
+    pub fn run(&self, replicas: &mut impl Replicas, seconds: f64) -> Result<AutoscalerRun> {
+        if !(seconds.is_finite() && seconds > 0.0) {
+            return Err(Error::invalid(format!("scaling for {seconds} s makes no sense; use a number above 0")));
+        }
+        self.scale(replicas, Some(seconds), &AtomicBool::new(false))
+    }
+
+    /// Scales in a thread of its own, so that this one can send requests meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a rule that makes no sense; [`Error::Worker`] when the system gives no thread.
+    pub fn start(&self, mut replicas: impl Replicas + Send + 'static) -> Result<RunningAutoscaler> {
+        self.rule.start(self.replicas)?;
+        let ending = Arc::new(AtomicBool::new(false));
+        let (autoscaler, its) = (*self, ending.clone());
+        let thread = std::thread::Builder::new()
+            .name("onramp-autoscaler".to_string())
+            .spawn(move || autoscaler.scale(&mut replicas, None, &its))
+            .map_err(|cause| Error::Worker(format!("the system gives no thread for the autoscaler: {cause}")))?;
+        Ok(RunningAutoscaler { ending, thread: Some(thread) })
+    }
+
+    fn scale(&self, replicas: &mut impl Replicas, seconds: Option<f64>, ending: &AtomicBool) -> Result<AutoscalerRun> {
+        let mut state = self.rule.start(self.replicas)?;
+        replicas.scale_to(self.replicas)?;
+        let step = self.rule.sample_seconds();
+        let mut run = AutoscalerRun::new(self.rule, replicas.provenance());
+        let start = Instant::now();
+        for sample in 1.. {
+            let due = start + Duration::from_secs_f64(f64::from(sample) * step);
+            while Instant::now() < due && !ending.load(Ordering::Relaxed) {
+                check_interrupt()?;
+                std::thread::sleep(LOOK.min(due.saturating_duration_since(Instant::now())));
+            }
+            let now = start.elapsed().as_secs_f64();
+            if ending.load(Ordering::Relaxed) || seconds.is_some_and(|seconds| now > seconds) {
+                break;
+            }
+            let ready = replicas.ready()?;
+            let metric = replicas.metric()?;
+            let decision = state.observe(now, metric, ready)?;
+            if decision.is_change() {
+                replicas.scale_to(decision.replicas)?;
+                run.decisions.push(decision);
+            }
+            run.reports.extend(replicas.reports().into_iter().map(|report| (now, report)));
+            run.moments.push(AutoscalerMoment { seconds: now, metric, wanted: decision.replicas, ready });
+        }
+        Ok(run)
+    }
+}
+
+impl RunningAutoscaler {
+    /// Whether it still scales; one that was interrupted or lost all replicas does not.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Ends it and its replicas, which finish what they have, and returns what it did.
+    ///
+    /// # Errors
+    /// What ended it before, [`Error::Interrupted`] among others.
+    pub fn stop(mut self) -> Result<AutoscalerRun> {
+        self.end().unwrap_or_else(|| Err(Error::Worker("the autoscaler was stopped before".to_string())))
+    }
+
+    fn end(&mut self) -> Option<Result<AutoscalerRun>> {
+        self.ending.store(true, Ordering::Relaxed);
+        let ended = self.thread.take()?.join();
+        Some(ended.unwrap_or_else(|_| Err(Error::Worker("the autoscaler panicked; its replicas are gone".to_string()))))
+    }
+}
+
+impl Drop for RunningAutoscaler {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,285 @@
+//! Replicas that are processes of this machine.
+//!
+//! A replica is started in a thread beside the others, and comes into the rotation when it is ready. One that is not wanted any
+//! more leaves the rotation first; only after a moment, when nobody can still be on the way to it, is it asked to end, and it
+//! then finishes what it has. So scaling down loses no request.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::Replicas;
+use crate::error::{Error, Result};
+use crate::measure::Provenance;
+use crate::serving::client::Client;
+use crate::serving::runtime::block_on;
+use crate::serving::{Server, ServiceProcess};
+
+/// After so many failures in a row no further replica is tried until another number is wanted.
+const MOST_FAILURES: usize = 5;
+/// A replica that takes longer to tell its metrics counts as one without.
+const METRICS: Duration = Duration::from_secs(1);
+/// The counter that each server has: predictions by how they ended.
+const REQUESTS_METRIC: &str = "onramp_requests_total";
+
+/// The addresses of the replicas that take requests, in turn. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Rotation {
+    addresses: Arc<Mutex<Vec<String>>>,
+    next: Arc<AtomicUsize>,
+}
+
+/// Any number of processes of one server. They are stopped, and finish what they have, when this value goes.
+#[derive(Debug)]
+pub struct ReplicaProcesses {
+    server: Server,
+    cold_start: Duration,
+    first_pause: Duration,
+    grace: Duration,
+    wanted: usize,
+    running: Vec<Replica>,
+    starting: Vec<JoinHandle<Result<ServiceProcess>>>,
+    stopping: Vec<JoinHandle<Result<()>>>,
+    failures: usize,
+    not_before: Instant,
+    last_failure: String,
+    rotation: Rotation,
+    reports: Vec<String>,
+    client: Client,
+}
+
+#[derive(Debug)]
+struct Replica {
+    process: ServiceProcess,
+    /// When its requests were counted last, and how many there had been.
+    counted: (Instant, f64),
+}
+
+impl Rotation {
+    /// The address of the replica whose turn it is, such as `127.0.0.1:34567`; none when there is no replica.
+    pub fn next_address(&self) -> Option<String> {
+        let addresses = self.lock();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        addresses.get(turn.checked_rem(addresses.len())?).cloned()
+    }
+
+    /// All addresses.
+    pub fn addresses(&self) -> Vec<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        // Nothing in here can fail half-way.
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReplicaProcesses {
+    /// None yet of this server, such as `Server::timed(ServiceTime::constant(0.05))`.
+    pub fn new(server: Server) -> Self {
+        Self {
+            server,
+            cold_start: Duration::ZERO,
+            first_pause: Duration::from_secs(1),
+            grace: Duration::from_millis(200),
+            wanted: 0,
+            running: Vec::new(),
+            starting: Vec::new(),
+            stopping: Vec::new(),
+            failures: 0,
+            not_before: Instant::now(),
+            last_failure: String::new(),
+            rotation: Rotation::default(),
+            reports: Vec::new(),
+            client: Client::new(),
+        }
+    }
+
+    /// Seconds that a replica takes until it is ready beyond what its process takes: a timed wait in place of a model to
+    /// fetch. Nothing without this.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for something else than 0 to 60 s.
+    pub fn cold_start(mut self, seconds: f64) -> Result<Self> {
+        self.cold_start = duration("a cold start", seconds)?;
+        Ok(self)
+    }
+
+    /// Seconds after the first failure to start a replica until the next try; each further failure doubles them, and after
+    /// five in a row there is no further try until another number of replicas is wanted. 1 without this.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for something else than 0 to 60 s.
+    pub fn pause_after_failure(mut self, seconds: f64) -> Result<Self> {
+        self.first_pause = duration("a pause after a failure", seconds)?;
+        Ok(self)
+    }
+
+    /// Where requests go; it changes as replicas come and go.
+    pub fn rotation(&self) -> Rotation {
+        self.rotation.clone()
+    }
+
+    /// Takes in what has happened, and starts what is missing.
+    fn tend(&mut self) -> Result<()> {
+        for index in (0..self.running.len()).rev() {
+            if !self.running[index].process.is_running()? {
+                let replica = self.running.remove(index);
+                self.leave(&replica);
+                let (address, log) = (replica.process.address(), replica.process.log());
+                self.reports.push(format!("the replica at {address} ended by itself. {log}").trim_end().to_string());
+            }
+        }
+        for started in finished(&mut self.starting) {
+            match started {
+                Ok(process) => self.enter(process),
+                Err(cause) => self.failed(&cause),
+            }
+        }
+        for cause in finished(&mut self.stopping).into_iter().filter_map(Result::err) {
+            self.reports.push(format!("a replica did not end as it was asked to: {cause}"));
+        }
+        while self.running.len() > self.wanted {
+            let Some(replica) = self.running.pop() else { break };
+            self.leave(&replica);
+            self.stopping.push(retire(replica.process, self.grace)?);
+        }
+        if self.failures < MOST_FAILURES && Instant::now() >= self.not_before {
+            // After a failure one is tried, not all at once.
+            let most = if self.failures > 0 { 1 } else { usize::MAX };
+            let missing = self.wanted.saturating_sub(self.running.len() + self.starting.len());
+            for _ in 0..missing.min(most.saturating_sub(self.starting.len())) {
+                let (server, cold_start) = (self.server.clone(), self.cold_start);
+                self.starting.push(thread("onramp-replica", move || {
+                    let process = server.start()?;
+                    std::thread::sleep(cold_start);
+                    Ok(process)
+                })?);
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, process: ServiceProcess) {
+        self.failures = 0;
+        self.rotation.lock().push(process.address().to_string());
+        self.running.push(Replica { process, counted: (Instant::now(), 0.0) });
+    }
+
+    fn leave(&mut self, replica: &Replica) {
+        self.rotation.lock().retain(|address| address != replica.process.address());
+    }
+
+    fn failed(&mut self, cause: &Error) {
+        self.failures += 1;
+        let pause = self.first_pause * 2_u32.pow(self.failures as u32 - 1);
+        self.not_before = Instant::now() + pause;
+        self.last_failure = cause.to_string();
+        let next = if self.failures < MOST_FAILURES {
+            format!("the next try is in {} s", pause.as_secs_f64())
+        } else {
+            "there is no further try until another number of replicas is wanted".to_string()
+        };
+        self.reports.push(format!("a replica did not start, failure {} in a row: {cause}; {next}", self.failures));
+    }
+
+    /// How many predictions this replica has answered or refused since it started.
+    fn count(&self, replica: &Replica) -> Result<f64> {
+        let address = format!("{}/metrics", replica.process.url());
+        let page = block_on(self.client.get(&address, METRICS))?;
+        let text = String::from_utf8_lossy(page.body());
+        let lines = text.lines().filter_map(|line| line.strip_prefix(REQUESTS_METRIC));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+}
+
+impl Replicas for ReplicaProcesses {
+    fn ready(&mut self) -> Result<usize> {
+        self.tend()?;
+        let hopeless = self.wanted > 0 && self.failures >= MOST_FAILURES;
+        if hopeless && self.running.is_empty() && self.starting.is_empty() {
+            return Err(Error::Service(format!(
+                "no replica runs, and {MOST_FAILURES} in a row did not start, the last one because: {}",
+                self.last_failure
+            )));
+        }
+        Ok(self.running.len())
+    }
+
+    fn scale_to(&mut self, replicas: usize) -> Result<()> {
+        if replicas != self.wanted {
+            self.failures = 0;
+            self.not_before = Instant::now();
+        }
+        self.wanted = replicas;
+        self.tend()
+    }
+
+    fn metric(&mut self) -> Result<Option<f64>> {
+        self.tend()?;
+        let mut rates = Vec::new();
+        for index in 0..self.running.len() {
+            match self.count(&self.running[index]) {
+                Ok(count) => {
+                    let now = Instant::now();
+                    let (before, had) = std::mem::replace(&mut self.running[index].counted, (now, count));
+                    let seconds = now.duration_since(before).as_secs_f64();
+                    rates.extend((seconds > 0.0).then(|| (count - had) / seconds));
+                }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(cause) => self.reports.push(format!("a replica did not tell its metrics: {cause}")),
+            }
+        }
+        Ok((!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64))
+    }
+
+    fn reports(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.reports)
+    }
+
+    fn provenance(&self) -> Provenance {
+        if self.server.is_timed() { Provenance::Emulated } else { Provenance::Measured }
+    }
+}
+
+impl Drop for ReplicaProcesses {
+    fn drop(&mut self) {
+        self.rotation.lock().clear();
+        let retired = self.running.drain(..).map(|replica| retire(replica.process, self.grace));
+        let retired: Vec<_> = retired.flatten().collect();
+        // Those that are starting are killed when they have started. What can't be told to anybody any more is not.
+        self.starting.drain(..).for_each(|thread| drop(thread.join()));
+        retired.into_iter().chain(self.stopping.drain(..)).for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// Asks a replica to end once nobody can be on the way to it, and waits for it in a thread.
+fn retire(mut process: ServiceProcess, grace: Duration) -> Result<JoinHandle<Result<()>>> {
+    thread("onramp-retire", move || {
+        std::thread::sleep(grace);
+        process.stop()
+    })
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<JoinHandle<Result<T>>> {
+    let builder = std::thread::Builder::new().name(name.to_string());
+    builder.spawn(work).map_err(|cause| Error::Worker(format!("the system gives no thread for a replica: {cause}")))
+}
+
+/// Takes the threads that are done out of the list, and returns what came of them.
+fn finished<T>(threads: &mut Vec<JoinHandle<Result<T>>>) -> Vec<Result<T>> {
+    let done: Vec<_> = threads.extract_if(.., |thread| thread.is_finished()).collect();
+    let panicked = |_| Err(Error::Worker("the thread of a replica panicked".to_string()));
+    done.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+}
+
+fn duration(what: &str, seconds: f64) -> Result<Duration> {
+    if !(0.0..=60.0).contains(&seconds) {
+        return Err(Error::invalid(format!("{what} of {seconds} s can't be had; use 0 to 60 s")));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
