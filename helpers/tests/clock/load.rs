@@ -186,7 +186,7 @@ fn the_generator_is_not_much_slower_than_wrk() {
         let line = text.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
         let theirs: f64 = line.unwrap_or_else(|| panic!("{text}")).trim().parse().unwrap();
         eprintln!("{ours:.0} requests/s, wrk {theirs:.0}");
-        // The same service limits both; that it limits wrk to less than a tenth or ten times would be a mistake of ours.
+        // The same service limits both, so a factor of three between them would be a mistake of ours.
         demand((0.3..3.0).contains(&(ours / theirs)), || format!("{ours} requests/s, wrk {theirs}"))
     });
 }
