@@ -5,9 +5,10 @@
 //! are busy, the request waits. Latency counts from its moment in either case.
 //!
 //! Which part of a delay is the generator's own? The task may wake late: its own. Then the request may wait for a
-//! connection: while the thread sleeps meanwhile, it is the service that does not answer; while the thread is awake, it may be
-//! that answers lie there unread: its own. So the generator's own lateness of a request is the time from its moment to its
-//! sending, less the time from when it was noticed to its sending in which the thread was idle.
+//! connection. When the thread last had nothing to do, all answers that had arrived were read and all requests that could be
+//! sent were, so whoever still waited then, waited for the service. Since then the thread has been awake, and answers may
+//! lie there unread: its own. So a generator that is overloaded, and never idle, takes the blame for all of a wait, and one
+//! before a service that does not answer for next to nothing.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -73,8 +74,7 @@ pub(super) struct Counted {
 struct Job {
     due: Due,
     index: u64,
-    /// Idle nanoseconds of the thread when the request was noticed.
-    idle_before: u64,
+    noticed: u64,
 }
 
 /// Where a connection's task takes its next request from.
@@ -86,7 +86,6 @@ struct Seat {
 
 /// What the tasks share. They run on one thread, and none keeps it borrowed while it waits.
 struct Shared {
-    started: Instant,
     clock: IdleClock,
     waiting: VecDeque<Job>,
     /// Seats without a request, the last used on top.
@@ -118,7 +117,6 @@ async fn drive(plan: Plan, clock: IdleClock, stop: &AtomicBool, ended: &AtomicU6
     let Plan { target, messages, mut moments, from, to, connections, timeout, retries, own_core } = plan;
     let alarm = Alarm::new()?;
     let shared = Rc::new(RefCell::new(Shared {
-        started: Instant::now(),
         clock: clock.clone(),
         waiting: VecDeque::new(),
         free: (0..connections).rev().collect(),
@@ -139,7 +137,7 @@ async fn drive(plan: Plan, clock: IdleClock, stop: &AtomicBool, ended: &AtomicU6
     let mut judged = false;
     let mut idle_in_time = IdleInTime { from, to, begun: None, over: None };
     loop {
-        let now = shared.borrow().now();
+        let now = clock.now();
         idle_in_time.look(now, &clock);
         for _ in 0..MOST_AT_ONCE {
             let Some(next) = due.filter(|due| due.nanoseconds <= now) else { break };
@@ -169,7 +167,7 @@ async fn drive(plan: Plan, clock: IdleClock, stop: &AtomicBool, ended: &AtomicU6
             }
         }
         let next = due.map_or(look, |due| due.nanoseconds.min(look));
-        wait_until(next, &shared, &alarm, own_core).await?;
+        wait_until(next, &clock, &shared, &alarm, own_core).await?;
     }
     let busy = idle_in_time.busy();
     let mut shared = shared.borrow_mut();
@@ -177,40 +175,39 @@ async fn drive(plan: Plan, clock: IdleClock, stop: &AtomicBool, ended: &AtomicU6
     Ok(Counted { recorder, given_up: shared.given_up, most_connections: shared.most_connections, busy })
 }
 
-/// Returns at this moment, or as soon after it as the connections let go of the thread.
-async fn wait_until(moment: u64, shared: &RefCell<Shared>, alarm: &Alarm, own_core: bool) -> Result<()> {
+/// Gives the connections their turn, and returns at this moment, or as soon after it as they let go of the thread.
+async fn wait_until(
+    moment: u64,
+    clock: &IdleClock,
+    shared: &RefCell<Shared>,
+    alarm: &Alarm,
+    own_core: bool,
+) -> Result<()> {
     let awake = if own_core { AWAKE_BEFORE_NANOSECONDS } else { 0 };
     loop {
-        let (started, now, turns) = {
-            let shared = shared.borrow();
-            (shared.started, shared.now(), shared.turns)
-        };
-        if now >= moment {
-            return Ok(());
-        }
-        if moment - now > awake {
-            alarm.wait_until(started + Duration::from_nanos(moment - awake)).await?;
+        let (now, turns) = (clock.now(), shared.borrow().turns);
+        if moment > now + awake {
+            alarm.wait_until(clock.moment(moment - awake)).await?;
             continue;
         }
         tokio::task::yield_now().await;
-        let shared = shared.borrow();
-        if shared.turns == turns {
-            shared.clock.looked_around(Duration::from_nanos(shared.now() - now));
+        let later = clock.now();
+        // Before its moment there was nothing to do, unless a connection had something.
+        if now < moment && shared.borrow().turns == turns {
+            clock.was_idle(now, later);
+        }
+        if later >= moment {
+            return Ok(());
         }
     }
 }
 
 impl Shared {
-    /// Nanoseconds since the start.
-    fn now(&self) -> u64 {
-        self.started.elapsed().as_nanos() as u64
-    }
-
     /// A request is due: to the connection that was used last, or into the line.
     fn hand_over(&mut self, due: Due, index: u64) {
         let counts = self.recorder.counts(due.nanoseconds);
         self.recorder.due += u64::from(counts);
-        let job = Job { due, index, idle_before: self.clock.idle_nanoseconds() };
+        let job = Job { due, index, noticed: self.clock.now() };
         if let Some(seat) = self.free.pop() {
             self.most_connections = self.most_connections.max(self.seats.len() - self.free.len());
             let seat = &mut self.seats[seat];
@@ -231,16 +228,16 @@ impl Shared {
     /// A connection has a request in hand, and sends it.
     fn begins(&mut self, job: Job) {
         self.turns += 1;
-        let now = self.now();
-        let idle_since = self.clock.idle_nanoseconds() - job.idle_before;
-        let own = (now - job.due.nanoseconds).saturating_sub(idle_since);
-        self.recorder.sends(job.due.nanoseconds, now, own);
+        let now = self.clock.now();
+        let woke_late = job.noticed - job.due.nanoseconds;
+        let awake = now - job.noticed.max(self.clock.last_idle());
+        self.recorder.sends(job.due.nanoseconds, now, woke_late + awake);
     }
 
     /// A request is over; its connection takes the first in line, if there is one.
     fn ends(&mut self, seat: usize, job: Job, end: Result<Answer, Failure>) {
         self.turns += 1;
-        let now = self.now();
+        let now = self.clock.now();
         self.recorder.ends(job.due.nanoseconds, now, end);
         self.in_flight -= 1;
         self.ended += 1;
@@ -316,7 +313,7 @@ async fn serve(seat: usize, shared: Rc<RefCell<Shared>>, client: Rc<Client>) {
             Poll::Pending
         })
         .await;
-        let deadline = shared.borrow().started + Duration::from_nanos(job.due.nanoseconds) + client.timeout;
+        let deadline = shared.borrow().clock.moment(job.due.nanoseconds) + client.timeout;
         if Instant::now() >= deadline {
             // Nobody waits for it any more.
             shared.borrow_mut().ends(seat, job, Err(Failure::Timeout));

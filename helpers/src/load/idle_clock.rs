@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counts the time in which the generator's thread waits for its next request or for an answer. What is left is work, or
-/// time in which it wanted to work and another program had its core.
+/// Knows when the generator's thread waits for its next request or for an answer. What is left is work, or time in which it
+/// wanted to work and another program had its core. A thread that goes to sleep has done all that there was to do.
 ///
 /// It is shared with the runtime's hooks, which run on the same thread; so no order between threads is needed.
 #[derive(Clone)]
 pub(super) struct IdleClock {
     begun: Instant,
     asleep_since: Arc<AtomicU64>,
+    last_idle: Arc<AtomicU64>,
     idle: Arc<AtomicU64>,
 }
 
 impl IdleClock {
     pub(super) fn new() -> Self {
-        Self { begun: Instant::now(), asleep_since: Arc::default(), idle: Arc::default() }
+        Self { begun: Instant::now(), asleep_since: Arc::default(), last_idle: Arc::default(), idle: Arc::default() }
     }
 
     /// The thread goes to sleep.
@@ -27,12 +28,13 @@ impl IdleClock {
 
     /// The thread is awake again.
     pub(super) fn wakes(&self) {
-        self.add(self.now() - self.asleep_since.load(Ordering::Relaxed));
+        self.was_idle(self.asleep_since.load(Ordering::Relaxed), self.now());
     }
 
-    /// The thread looked around for so long and found nothing.
-    pub(super) fn looked_around(&self, time: Duration) {
-        self.add(time.as_nanos() as u64);
+    /// The thread looked around from one moment to another, and found nothing.
+    pub(super) fn was_idle(&self, from: u64, to: u64) {
+        self.idle.store(self.idle_nanoseconds() + to - from, Ordering::Relaxed);
+        self.last_idle.store(to, Ordering::Relaxed);
     }
 
     /// Idle nanoseconds until now.
@@ -40,11 +42,18 @@ impl IdleClock {
         self.idle.load(Ordering::Relaxed)
     }
 
-    fn add(&self, nanoseconds: u64) {
-        self.idle.store(self.idle_nanoseconds() + nanoseconds, Ordering::Relaxed);
+    /// The last moment at which there was nothing to do.
+    pub(super) fn last_idle(&self) -> u64 {
+        self.last_idle.load(Ordering::Relaxed)
     }
 
-    fn now(&self) -> u64 {
+    /// Nanoseconds since the clock was made.
+    pub(super) fn now(&self) -> u64 {
         self.begun.elapsed().as_nanos() as u64
+    }
+
+    /// The moment at which the clock shows so many nanoseconds.
+    pub(super) fn moment(&self, nanoseconds: u64) -> Instant {
+        self.begun + Duration::from_nanos(nanoseconds)
     }
 }

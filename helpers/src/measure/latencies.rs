@@ -88,6 +88,12 @@ impl Latencies {
         Ok(place.map_or(0.0, |(nanoseconds, _)| 1e-9 * *nanoseconds as f64))
     }
 
+    /// The share of durations that are longer than this, from 0 to 1; 0 without any.
+    pub fn share_above(&self, seconds: f64) -> f64 {
+        let above = self.counts.iter().filter(|(nanoseconds, _)| 1e-9 * *nanoseconds as f64 > seconds);
+        above.map(|(_, count)| *count as f64).sum::<f64>() / self.count().max(1) as f64
+    }
+
     /// The mean in seconds, to three digits.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ fn percentiles_are_those_of_the_sorted_durations_to_three_digits() {
     assert!((latencies.mean().unwrap() / mean - 1.0).abs() < 1e-3);
     assert!((latencies.percentile(100.0).unwrap() - seconds[8_999]).abs() < 1e-6);
     assert_eq!(latencies.count(), 9_000);
+    assert!((latencies.share_above(1e-3) - 2.0 / 3.0).abs() < 1e-3 && latencies.share_above(2e3) == 0.0);
 }
 
 #[test]
