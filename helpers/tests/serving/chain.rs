@@ -138,9 +138,10 @@ fn the_copy_that_loses_is_broken_off() {
     });
     let price = Hop::new("price").stalls(0.0, 0.0).start().unwrap();
     let shop = Hop::new("shop").stalls(0.0, 0.0).next("price", [nowhere.as_str(), price.address()]);
-    let shop = shop.hedge(Hedge::after(0.02)).deadline(20.0).start().unwrap();
+    let shop = shop.hedge(Hedge::after(0.02).budget(1.0)).deadline(20.0).start().unwrap();
     let answer = get(shop.address(), "/call").json();
-    assert_eq!((&answer["visits"][1]["hop"], &answer["visits"][1]["copy"]), (&"price".into(), &2.into()));
+    let visit = &answer["visits"][1];
+    assert_eq!((&visit["hop"], &visit["copy"]), (&"price".into(), &2.into()), "{answer}");
     // Long before the deadline.
     assert!(ended.recv_timeout(Duration::from_secs(10)).unwrap() > 0);
 }
