@@ -91,6 +91,12 @@ pub(crate) fn free_threads_pool(threads: usize) -> Result<rayon::ThreadPool> {
     built(rayon::ThreadPoolBuilder::new().num_threads(threads))
 }
 
+/// A pool of the calling thread alone, for as long as it is kept: matrix products on this thread are not shared with others.
+pub(crate) fn this_thread_pool() -> Result<rayon::ThreadPool> {
+    process::prepare();
+    built(rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread())
+}
+
 fn built(builder: rayon::ThreadPoolBuilder) -> Result<rayon::ThreadPool> {
     builder.build().map_err(|cause| {
         Error::Worker(format!(

@@ -1,15 +1,20 @@
-//! The queue in front of a model, and the thread that takes batches from it.
+//! The queue in front of a model, and the worker that takes batches from it.
 //!
 //! Requests wait in a queue of bounded length; one that finds it full is refused at once, so that a server with too much to do
-//! answers those that it takes on in time (load shedding). The thread takes as many as are there, up to the cap, and may
+//! answers those that it takes on in time (load shedding). The worker takes as many as are there, up to the cap, and may
 //! wait a moment for more. What is too late, or was given up by its client, is thrown away unseen: work for nobody
 //! would take the time of those who still wait.
+//!
+//! The worker has a thread of its own, so that connections are served while a batch is computed. A server with a single
+//! core has nothing to gain by that, and would pay for each change between the threads: there the worker takes turns with
+//! the connections on their thread.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::runtime::{self, Handle, RuntimeFlavor};
+use tokio::sync::{Notify, oneshot};
 
 use super::work::{Scores, Work};
 use crate::error::{Error, Result};
@@ -17,6 +22,9 @@ use crate::machine;
 
 /// The weight of the last batch in the mean time of a row.
 const SMOOTHING: f64 = 0.1;
+/// That the worker computes before the connections on its thread have their turn, unless its queue is empty before. Shorter
+/// turns answer the first of several requests sooner; in longer ones the parameters stay in the core's cache.
+const TURN: Duration = Duration::from_micros(500);
 
 /// When a batch is taken.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +76,6 @@ struct Job {
 struct Queue {
     jobs: VecDeque<Job>,
     rows: usize,
-    /// A thread waits for a job.
-    idle: bool,
     ending: bool,
     /// Smoothed over the last batches.
     seconds_per_row: f64,
@@ -78,27 +84,37 @@ struct Queue {
 struct Shared {
     batching: Batching,
     queue: Mutex<Queue>,
-    changed: Condvar,
+    changed: Notify,
 }
 
-/// The way to the thread. When it goes, the thread finishes what waits, and ends.
+/// The way to the worker. When it goes, the worker finishes what waits, and ends.
 pub(crate) struct Batcher(Arc<Shared>);
 
 impl Batcher {
-    /// Starts the thread on a pool of `threads`, for matrix products that share their work.
+    /// Starts the worker, whose matrix products are shared by so many threads. To be called within a runtime.
     ///
     /// # Errors
-    /// [`crate::Error::Worker`] when the system gives no thread.
+    /// [`Error::Worker`] and [`Error::Io`] when the system gives no thread or no clock.
     pub(crate) fn start(
         work: Arc<Work>,
         threads: usize,
         batching: Batching,
         watch: impl Fn(Batch) + Send + 'static,
     ) -> Result<Self> {
-        let shared = Arc::new(Shared { batching, queue: Mutex::new(Queue::default()), changed: Condvar::new() });
-        let pool = machine::free_threads_pool(threads)?;
-        let its = shared.clone();
-        pool.spawn(move || its.work(&work, watch));
+        let shared = Arc::new(Shared { batching, queue: Mutex::new(Queue::default()), changed: Notify::new() });
+        let (its, connections) = (shared.clone(), Handle::current());
+        if threads == 1 && work.is_computed() && connections.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            let pool = machine::this_thread_pool()?;
+            connections.spawn(async move {
+                its.work(&work, watch).await;
+                drop(pool);
+            });
+        } else {
+            let own = runtime::Builder::new_current_thread().enable_time().build();
+            let own = own.map_err(|cause| Error::io("starting a clock for batches", cause))?;
+            let pool = machine::free_threads_pool(threads)?;
+            pool.spawn(move || own.block_on(its.work(&work, watch)));
+        }
         Ok(Self(shared))
     }
 
@@ -117,9 +133,8 @@ impl Batcher {
         self.0.admit(&queue)?;
         queue.rows += count;
         queue.jobs.push_back(Job { rows, count, arrived: Instant::now(), deadline, answer });
-        if queue.idle {
-            self.0.changed.notify_one();
-        }
+        drop(queue);
+        self.0.changed.notify_one();
         Ok(receiver)
     }
 
@@ -140,7 +155,7 @@ impl Batcher {
 impl Drop for Batcher {
     fn drop(&mut self) {
         self.0.lock().ending = true;
-        self.0.changed.notify_all();
+        self.0.changed.notify_one();
     }
 }
 
@@ -161,9 +176,10 @@ impl Shared {
         Ok(())
     }
 
-    fn work(&self, work: &Work, watch: impl Fn(Batch)) {
+    async fn work(&self, work: &Work, watch: impl Fn(Batch)) {
         let mut scratch = work.scratch();
-        while let Some(mut jobs) = self.next_batch() {
+        let mut turn = Instant::now();
+        while let Some(mut jobs) = self.next_batch().await {
             let start = Instant::now();
             let counts: Vec<usize> = jobs.iter().map(|job| job.count).collect();
             let rows = match &mut jobs[..] {
@@ -188,33 +204,38 @@ impl Shared {
                     let _ = job.answer.send(Err(Refusal::Failed(cause.to_string())));
                 }),
             }
+            if turn.elapsed() > TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
+            }
         }
     }
 
     /// The next jobs that somebody still waits for; none at the end.
-    fn next_batch(&self) -> Option<Vec<Job>> {
-        let mut queue = self.lock();
+    async fn next_batch(&self) -> Option<Vec<Job>> {
         loop {
-            let Some(first) = queue.jobs.front() else {
-                if queue.ending {
-                    return None;
+            let fill_until = {
+                let mut queue = self.lock();
+                match queue.jobs.front().map(|first| first.arrived + self.batching.wait) {
+                    None if queue.ending => return None,
+                    None => None,
+                    Some(until) if queue.rows < self.batching.cap && !queue.ending && Instant::now() < until => {
+                        Some(until)
+                    }
+                    Some(_) => {
+                        let jobs = self.take(&mut queue);
+                        if !jobs.is_empty() {
+                            return Some(jobs);
+                        }
+                        continue;
+                    }
                 }
-                queue.idle = true;
-                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.idle = false;
-                continue;
             };
-            let until = first.arrived + self.batching.wait;
-            let left = until.saturating_duration_since(Instant::now());
-            if queue.rows < self.batching.cap && !left.is_zero() && !queue.ending {
-                queue.idle = true;
-                queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-                queue.idle = false;
-                continue;
-            }
-            let jobs = self.take(&mut queue);
-            if !jobs.is_empty() {
-                return Some(jobs);
+            // A change since the look at the queue is not missed: the notice of it is kept.
+            match fill_until {
+                None => self.changed.notified().await,
+                // When the time is over, the queue is looked at again.
+                Some(until) => drop(tokio::time::timeout_at(until.into(), self.changed.notified()).await),
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What all services have in common: connections with limits, names for requests, errors as JSON, and an orderly end.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -217,11 +217,13 @@ async fn name_and_explain(mut request: Request, next: Next) -> Response {
 /// The client's own name for its request where it is a sensible one, or the next number of this process.
 fn request_name(headers: &HeaderMap) -> HeaderValue {
     static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Each look at it is a call of the system.
+    static OWN_PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     let given = headers.get(REQUEST_ID).filter(|name| {
         (1..=LONGEST_REQUEST_ID).contains(&name.len()) && name.as_bytes().iter().all(u8::is_ascii_graphic)
     });
     given.cloned().unwrap_or_else(|| {
-        let name = format!("{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{:x}-{:x}", *OWN_PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
         HeaderValue::from_str(&name).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
     })
 }

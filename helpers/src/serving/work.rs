@@ -80,6 +80,11 @@ impl Served {
 }
 
 impl Work {
+    /// Whether a core is busy with it, and not only time goes by.
+    pub(crate) fn is_computed(&self) -> bool {
+        matches!(self, Self::Model(_))
+    }
+
     pub(crate) fn scratch(&self) -> Scratch {
         match self {
             Self::Model(_) => Scratch::Nothing,

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use onramp::Error;
 use onramp::experiment::InferenceTime;
@@ -11,7 +12,7 @@ use onramp::load::{Capacity, Load, LoadRun};
 use onramp::machine::Machine;
 use onramp::measure::Estimate;
 use onramp::model::Mlp;
-use onramp::serving::Server;
+use onramp::serving::{Deployment, Policy, Program, Server, ServiceTime};
 use serde::Serialize;
 
 type Result<T> = std::result::Result<T, Error>;
@@ -94,25 +95,34 @@ impl Benchmark {
             )));
         }
         let mut rows = Vec::new();
+        // Each is told at once: the whole takes half an hour, and may fail near its end.
+        let mut tell = |measured: Vec<Row>| {
+            measured.iter().for_each(|row| eprintln!("  {}: {:.4} {} {}", row.metric, row.value, row.unit, row.peer));
+            rows.extend(measured);
+        };
         let mut unloaded = 0.0;
         for width in WIDTHS {
             let (measured, median) = own_cost(width)?;
-            rows.extend(measured);
+            tell(measured);
             if width == WIDTH {
                 unloaded = median;
             }
         }
-        rows.extend(batches()?);
+        tell(batches()?);
         if let Some((python, program)) = &self.peer {
-            rows.extend(beside_fastapi(python, program)?);
+            tell(beside_fastapi(python, program)?);
+        }
+        // HAProxy where it is installed.
+        for program in [None, Some(Program::Embedded)] {
+            tell(killed_replica(program)?);
+        }
+        for width in [WIDTH, OVERLOADED_WIDTH] {
+            tell(overload(width)?);
         }
         let capacity = capacity(WIDTH, unloaded)?;
         let metric = format!("M({WIDTH}), JSON: requests/s with a p99 below {:.2} ms", 1e4 * unloaded);
-        rows.push(Row::of("capacity", metric, "1/s", vec![capacity])?);
-        rows.extend(self.soak(capacity)?);
-        for width in [WIDTH, OVERLOADED_WIDTH] {
-            rows.extend(overload(width)?);
-        }
+        tell(vec![Row::of("capacity", metric, "1/s", vec![capacity])?]);
+        tell(self.soak(capacity)?);
         let text = serde_json::to_string(&rows)
             .map_err(|cause| Error::InvalidInput(format!("the rows have no JSON form ({cause})")))?;
         println!("{text}");
@@ -262,6 +272,38 @@ fn overload(width: usize) -> Result<Vec<Row>> {
         Row::of("overload", name("goodput over capacity"), "times", vec![run.goodput_per_second() / capacity])?,
         Row::of("overload", name("answers that are neither 200 nor 429, and none"), "", vec![(others + lost) as f64])?,
     ])
+}
+
+/// One of two replicas behind a balancer is killed while both have requests: those that get no answer, without and with
+/// retries. The replicas wait 20 ms for each batch, in the place of a model, so that many requests are under way on two cores.
+fn killed_replica(program: Option<Program>) -> Result<Vec<Row>> {
+    let replica = Server::timed(ServiceTime::constant(0.020)).batch_cap(BATCH);
+    let mut deployment = Deployment::new(replica).replicas(2).policy(Policy::LeastConnections);
+    if let Some(program) = program {
+        deployment = deployment.with(program);
+    }
+    let mut rows = Vec::new();
+    for retry in [false, true] {
+        let (mut failed, mut over, mut used) = (Vec::new(), Vec::new(), Program::Embedded);
+        for _ in 0..REPEATS {
+            let mut running = deployment.clone().retry_idempotent(retry).start()?;
+            used = running.program();
+            let address = running.address().to_string();
+            let load = std::thread::spawn(move || json_load(&address).rate(1_000.0).seconds(4.0).run());
+            std::thread::sleep(Duration::from_secs(2));
+            running.kill(1)?;
+            let run = load.join().map_err(|_| Error::Worker("the load generator panicked".to_string()))??;
+            let under_way = running.load()?.backends[1].most_in_flight;
+            let lost = (run.due - run.succeeded()) as f64;
+            failed.push(lost);
+            over.push(lost / under_way.max(1) as f64);
+        }
+        let with = if retry { "with" } else { "without" };
+        let name = |what: &str| format!("{used}, {with} retries, 1 of 2 replicas killed at 1000 requests/s: {what}");
+        rows.push(Row::of("killed", name("requests that failed"), "", failed)?);
+        rows.push(Row::of("killed", name("failed over the most that it had under way"), "times", over)?);
+    }
+    Ok(rows)
 }
 
 /// A server of another make. It is killed when this value goes.
