@@ -34,12 +34,16 @@ fn contention(model: Mlp, rows: usize) -> f64 {
 #[test]
 fn the_replay_is_what_real_threads_take() {
     // Up to one worker for each core runs for real over the emulated link; the replay of the same steps must agree, but
-    // for what the workers lose to each other and to other programs on this machine.
+    // for what the workers lose to each other and to other programs on this machine. The link is so slow that messages
+    // take most of a step, which no other program can lengthen.
+    let _alone = alone();
+    let link = Link::custom("slow", 2e-3, 12.5e6).unwrap();
     assert!(Machine::detect().physical_cores >= 2, "this needs 2 cores");
     let model = Mlp::new(128);
     for way in [Synchronisation::default(), Synchronisation::Overlapped { bytes: 64 << 10 }] {
         let sweep = || {
-            let experiment = DataParallel::new(model).workers([1, 2]).rows_per_worker([64, 512]).repeats(3);
+            let experiment =
+                DataParallel::new(model).workers([1, 2]).rows_per_worker([64, 512]).link(link.clone()).repeats(3);
             let before = contention(model, 512);
             let run = experiment.synchronisation(way).run(&guess()).unwrap();
             let ratios: Vec<f64> = run.replay_check().into_iter().map(|(_, _, ratio)| ratio.median).collect();
