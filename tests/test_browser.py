@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import secrets
 import socket
 import subprocess
@@ -109,8 +110,13 @@ def opened(address):
 
 
 def run_all(page, content):
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    # A command that comes before the page has its kernel is lost, and so is one that comes while menus are still made.
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        if cells_begun(page):
+            break
     wait_until_finished(page, sum(cell.cell_type == "code" for cell in content.cells))
 
 
@@ -154,6 +160,15 @@ def test_a_training_its_figure_and_an_error_are_shown(application, theme, tmp_pa
     assert "counting lanes: 20 of 20" in said and "mismatched types" in said
 
 
+def cells_begun(page):
+    """Whether some cell is waited for or has run, after half a minute at most."""
+    begun = page.locator(".jp-NotebookPanel .jp-CodeCell .jp-InputArea-prompt", has_text=re.compile(r"\[[*\d]+\]"))
+    deadline = time.monotonic() + 30
+    while begun.count() == 0 and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    return begun.count() > 0
+
+
 def wait_until_finished(page, code_cells):
     """Every code cell has a number. The exercise is meant to fail, so an error is no reason to stop."""
     deadline = time.monotonic() + RUN_ALL_SECONDS
@@ -170,7 +185,12 @@ def wait_until_finished(page, code_cells):
             return
         time.sleep(0.5)
     page.screenshot(path=OUTPUT / "lesson-unfinished.png")
-    pytest.fail(f"{finished} of {code_cells} cells had finished after {RUN_ALL_SECONDS} s; see target/lab/lesson-unfinished.png")
+    prompts = page.locator(".jp-NotebookPanel .jp-CodeCell .jp-InputArea-prompt").all_inner_texts()
+    status = page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator").get_attribute("data-status", timeout=1000)
+    pytest.fail(
+        f"{finished} of {code_cells} cells had finished after {RUN_ALL_SECONDS} s (prompts {prompts}, kernel {status}); "
+        "see target/lab/lesson-unfinished.png"
+    )
 
 
 def count_drawn(page):
