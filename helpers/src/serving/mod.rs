@@ -28,12 +28,14 @@ mod client;
 mod deployment;
 mod drift;
 mod feedback;
+mod feedback_course;
 mod feedback_run;
 mod hops;
 mod http;
 mod in_service;
 mod metrics;
 mod neighbours;
+mod psi;
 mod response_cache;
 mod runtime;
 mod scaling;
@@ -45,6 +47,7 @@ mod service_time;
 mod sessions;
 mod stages;
 mod stages_run;
+mod stages_work;
 mod state;
 mod stop;
 mod wait;
@@ -59,11 +62,12 @@ pub use cache::{Cache, Eviction};
 pub use cascade::Cascade;
 pub use cascade_run::{CascadePoint, CascadeRow, CascadeRun};
 pub use deployment::{Deployment, RunningDeployment};
-pub use drift::{DriftMonitor, DriftWindow, FeaturePsi};
+pub use drift::{DriftMonitor, DriftWindow};
 pub use feedback::{Feedback, Retrain};
 pub use feedback_run::{FeedbackRun, FeedbackWindow};
 pub use hops::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
 pub use neighbours::{Cells, Neighbour, Neighbours};
+pub use psi::FeaturePsi;
 pub use scaling::{
     Autoscaler, AutoscalerMoment, AutoscalerRun, HpaDecision, HpaReason, HpaRule, HpaState, ReplicaProcesses, Replicas,
     Rotation, RunningAutoscaler, ScalingCase, ScalingMoment, ScalingReplay, ScalingReplayRun,
