@@ -15,7 +15,7 @@
 //!
 //! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
 //! front of a model), `work` (what is done for a batch), `metrics`, `response_cache`, `in_service` (a model here or behind an
-//! address).
+//! address), `listener` (where a service listens, and its token).
 
 mod answer;
 mod balancer;
@@ -33,6 +33,7 @@ mod feedback_run;
 mod hops;
 mod http;
 mod in_service;
+mod listener;
 mod metrics;
 mod neighbours;
 mod psi;
