@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on should say so and stop")]
 
+mod again;
 mod display;
 mod doc_examples;
 mod engine;

@@ -18,7 +18,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::load_run::Failure;
+use super::answers::Failure;
 
 /// An answer that came to its end.
 #[derive(Debug, Clone, Copy)]

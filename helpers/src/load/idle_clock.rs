@@ -57,3 +57,36 @@ impl IdleClock {
         self.begun + Duration::from_nanos(nanoseconds)
     }
 }
+
+/// How the thread's idle time is taken at both ends of the counted time.
+pub(super) struct IdleInTime {
+    from: u64,
+    to: u64,
+    begun: Option<(u64, u64)>,
+    over: Option<(u64, u64)>,
+}
+
+impl IdleInTime {
+    pub(super) fn new(from: u64, to: u64) -> Self {
+        Self { from, to, begun: None, over: None }
+    }
+
+    pub(super) fn look(&mut self, now: u64, clock: &IdleClock) {
+        if now >= self.from && self.begun.is_none() {
+            self.begun = Some((now, clock.idle_nanoseconds()));
+        }
+        if now >= self.to && self.over.is_none() {
+            self.over = Some((now, clock.idle_nanoseconds()));
+        }
+    }
+
+    /// The share of that time in which the thread was not idle.
+    pub(super) fn busy(&self) -> f64 {
+        match (self.begun, self.over) {
+            (Some((from, idle_before)), Some((to, idle))) if to > from => {
+                1.0 - (idle - idle_before) as f64 / (to - from) as f64
+            }
+            _ => 1.0,
+        }
+    }
+}

@@ -11,27 +11,35 @@
 //! - `schedule`: the moments
 //! - `message`: the requests' bytes, made before the first is sent
 //! - `target`: which address is meant, and whether that may be loaded
-//! - `generator`: sends and receives, on one thread
+//! - `running`: a plan of all this, and the generator in a thread of its own
+//! - `generator`: watches the moments, on one thread; `dispatcher` gives what is due to a connection, `client` is a connection's
+//!   life
 //! - `connection`: one connection and the exchange of a request for its answer
 //! - `alarm`, `idle_clock`: wake at a moment that is told in microseconds; whether the thread had anything to do
 //! - `recorder`: what is written down meanwhile
 
 mod alarm;
+mod answers;
 mod capacity;
 mod capacity_run;
+mod client;
 mod connection;
+mod dispatcher;
 mod generator;
 mod idle_clock;
 mod load;
+mod load_report;
 mod load_run;
 mod message;
 mod recorder;
+mod running;
 mod schedule;
 mod target;
 
 pub(crate) use alarm::Alarm;
 
+pub use answers::{AnswerClass, Failure, RetryAfter};
 pub use capacity::Capacity;
 pub use capacity_run::{CapacityRun, Trial, TrialEnd};
 pub use load::Load;
-pub use load_run::{AnswerClass, Failure, LoadRun, RetryAfter, Second};
+pub use load_run::{LoadRun, Second};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::answers::{AnswerClass, Failure, RetryAfter};
 use super::connection::Answer;
-use super::load_run::{AnswerClass, Failure, RetryAfter, Second};
+use super::load_run::Second;
 use crate::error::Result;
 use crate::measure::{Latencies, LatencyRecorder};
 

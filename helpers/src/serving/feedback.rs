@@ -23,33 +23,26 @@
 //! Where do labels come from? Here from the rule; in a real service from what happens later (a purchase, a repaid
 //! loan) or from people who look at a sample. So they are late and few, and both are parameters.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::DriftMonitor;
-use super::drift::LEAST_REFERENCE;
-use super::feedback_run::{FeedbackRun, FeedbackWindow};
+use super::feedback_course::{Course, label};
+use super::feedback_run::FeedbackRun;
 use super::in_service::InService;
 use crate::data::{Arrivals, Dataset, RequestLog, Split};
 use crate::device::Device;
-use crate::display::Progress;
 use crate::error::{Error, Result};
-use crate::interrupt::check_interrupt;
-use crate::measure::share::share;
 use crate::model::Mlp;
 use crate::training::Training;
 
 /// Numbers in a request.
 const FEATURES: usize = 8;
-/// How far the border between the classes bends.
-const BEND: f64 = 1.5;
 /// Labelled rows that the model learned from before it was put into service.
 const HISTORY: usize = 4_000;
 /// The history's log has a seed far from the stream's.
 const HISTORY_SEED: u64 = 0x6869_7374;
 /// So few new labels are not worth a training.
-const FEWEST_ROWS: usize = 200;
+pub(super) const FEWEST_ROWS: usize = 200;
 /// The share of rows by which a training looks at itself.
 const HELD_OUT: f64 = 0.1;
 
@@ -241,7 +234,7 @@ impl Feedback {
         RequestLog::new(requests, Arrivals::Poisson { per_second: 50.0 }).features(FEATURES).seed(seed)
     }
 
-    fn training(&self) -> Training {
+    pub(super) fn training(&self) -> Training {
         // So small a model is done on the processor before a graphics card has begun.
         Training::new(Self::model())
             .steps(self.steps)
@@ -252,151 +245,12 @@ impl Feedback {
     }
 
     /// Rows with their labels, as a training wants them.
-    fn labelled<'a>(&self, rows: impl Iterator<Item = (&'a [f32], u32)>) -> Result<Split> {
+    pub(super) fn labelled<'a>(&self, rows: impl Iterator<Item = (&'a [f32], u32)>) -> Result<Split> {
         let (mut features, mut labels) = (Vec::new(), Vec::new());
         for (row, label) in rows {
             features.extend_from_slice(row);
             labels.push(label);
         }
         Dataset::new("labelled requests", FEATURES, 2, features, labels)?.split(HELD_OUT, self.seed)
-    }
-}
-
-/// What is right for a row, by the first rule or by the one after the change.
-fn label(row: &[f32], changed: bool) -> u32 {
-    let length = (row.len() as f64).sqrt();
-    let (mut along, mut across) = (0.0, 0.0);
-    for (place, value) in row.iter().enumerate() {
-        along += f64::from(*value) / length;
-        across += if place % 2 == 0 { f64::from(*value) } else { -f64::from(*value) } / length;
-    }
-    let border = BEND * along.sin();
-    u32::from(across > if changed { -border } else { border })
-}
-
-/// One pass of the stream.
-struct Course<'a> {
-    feedback: &'a Feedback,
-    rows: &'a [Vec<f32>],
-    service: &'a InService,
-    /// Those that the service has.
-    parameters: Vec<f32>,
-    monitor: DriftMonitor,
-    retraining: bool,
-    /// What the model answered to each request so far.
-    answered: Vec<u32>,
-    /// Which requests get a label.
-    chosen: Vec<bool>,
-    /// Requests whose label has come, with it and whether the answer was right.
-    labelled: Vec<(usize, u32, bool)>,
-    /// The first request of the first window with an alarm since the reference is what it is.
-    drifting_since: Option<usize>,
-}
-
-impl<'a> Course<'a> {
-    fn new(
-        feedback: &'a Feedback,
-        rows: &'a [Vec<f32>],
-        (service, parameters): (&'a InService, Vec<f32>),
-        monitor: DriftMonitor,
-        retraining: bool,
-    ) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(feedback.seed);
-        let chosen = rows.iter().map(|_| random.random_bool(feedback.label_share)).collect();
-        let (answered, labelled) = (Vec::new(), Vec::new());
-        Self {
-            feedback,
-            rows,
-            service,
-            parameters,
-            monitor,
-            retraining,
-            answered,
-            chosen,
-            labelled,
-            drifting_since: None,
-        }
-    }
-
-    fn run(mut self) -> Result<Vec<FeedbackWindow>> {
-        let Feedback { window, label_delay, .. } = *self.feedback;
-        let count = self.rows.len() / window;
-        let name = if self.retraining { "with retraining" } else { "without retraining" };
-        let mut progress = Progress::new(name, Some(count));
-        let mut windows = Vec::with_capacity(count);
-        for number in 0..count {
-            check_interrupt()?;
-            let (start, end) = (number * window, (number + 1) * window);
-            let features: Vec<f32> = self.rows[start..end].concat();
-            self.answered.extend(self.service.answers(&features, 1)?.into_iter().map(|answer| answer.class));
-            let mut seen = None;
-            for row in &self.rows[start..end] {
-                seen = self.monitor.observe(row)?.cloned();
-            }
-            let drift = seen.ok_or_else(|| Error::invalid("the monitor's windows are not those of the stream"))?;
-            self.labels_come(start.saturating_sub(label_delay)..end.saturating_sub(label_delay));
-            let retrained_on = if self.retraining { self.feed_back(start, end, drift.alarm)? } else { 0 };
-            let worst = drift.worst();
-            windows.push(FeedbackWindow {
-                first_request: start,
-                psi: worst.psi,
-                feature: worst.feature,
-                alarm: drift.alarm,
-                accuracy: None,
-                retrained_on,
-            });
-            progress.advance(1);
-        }
-        self.labels_come((count * window).saturating_sub(label_delay)..count * window);
-        for window in &mut windows {
-            let of_window = window.first_request..window.first_request + self.feedback.window;
-            let judged = || self.labelled.iter().filter(|(request, ..)| of_window.contains(request));
-            window.accuracy = share(judged().filter(|(.., right)| *right).count(), judged().count());
-        }
-        Ok(windows)
-    }
-
-    /// The labels of those of these requests that get one.
-    fn labels_come(&mut self, requests: std::ops::Range<usize>) {
-        for request in requests.filter(|request| self.chosen[*request]) {
-            let changed = self.feedback.rule_change.is_some_and(|change| request >= change);
-            let label = label(&self.rows[request], changed);
-            self.labelled.push((request, label, label == self.answered[request]));
-        }
-    }
-
-    /// Trains again when there is a reason to; says on how many rows.
-    fn feed_back(&mut self, start: usize, end: usize, alarm: bool) -> Result<usize> {
-        if alarm {
-            self.drifting_since.get_or_insert(start);
-        }
-        let fell = self.feedback.retrain == Retrain::OnDriftOrAccuracy && self.accuracy_fell();
-        if !(alarm || fell) || self.labelled.len() < FEWEST_ROWS {
-            return Ok(0);
-        }
-        let latest = &self.labelled[self.labelled.len().saturating_sub(self.feedback.recent)..];
-        let rows = latest.iter().map(|(request, label, _)| (self.rows[*request].as_slice(), *label));
-        let split = self.feedback.labelled(rows)?;
-        self.parameters = self.feedback.training().trained(&split, Some(&self.parameters))?.parameters()?;
-        self.service.replace(&self.parameters)?;
-        let retrained_on = latest.len();
-        // What the model has learned by now is what later requests have to look like.
-        if let Some(since) = self.drifting_since.filter(|since| end - since >= LEAST_REFERENCE) {
-            self.monitor.renew(&self.rows[since..end])?;
-            self.drifting_since = None;
-        }
-        Ok(retrained_on)
-    }
-
-    /// True when the latest window's worth of labels is clearly less often right than the first one's.
-    fn accuracy_fell(&self) -> bool {
-        let count = (self.feedback.label_share * self.feedback.window as f64).round() as usize;
-        if self.labelled.len() < 2 * count.max(1) {
-            return false;
-        }
-        let right =
-            |labels: &[(usize, u32, bool)]| labels.iter().filter(|(.., right)| *right).count() as f64 / count as f64;
-        right(&self.labelled[self.labelled.len() - count..])
-            < right(&self.labelled[..count]) - self.feedback.accuracy_fall
     }
 }

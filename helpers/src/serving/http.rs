@@ -1,6 +1,5 @@
 //! What all services have in common: connections with limits, names for requests, errors as JSON, and an orderly end.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, debug, info_span, warn};
 
 use super::stop::Stop;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Names a request in answers and logs.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -97,28 +96,6 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// Listens at `address`, such as `127.0.0.1:0` for any free port.
-///
-/// # Errors
-/// [`Error::InvalidInput`] for something else than address and port, or for an address that others reach without a token
-/// that they need; [`Error::Io`] when the port is taken.
-pub(crate) async fn listen(address: &str, token: Option<&str>) -> Result<TcpListener> {
-    let parsed: SocketAddr = address.parse().map_err(|_| {
-        Error::invalid(format!("'{address}' is no address to listen at; use one such as 127.0.0.1:8080 (port 0: any)"))
-    })?;
-    if !is_local(parsed.ip()) && token.is_none_or(str::is_empty) {
-        return Err(Error::invalid(format!(
-            "{parsed} is reached from other machines, and a service needs a token there; add .token(\"a secret\"), or \
-             listen at 127.0.0.1"
-        )));
-    }
-    TcpListener::bind(parsed).await.map_err(|cause| Error::io(format!("listening at {parsed}"), cause))
-}
-
-fn is_local(address: IpAddr) -> bool {
-    address.is_loopback()
 }
 
 /// Answers requests until it is asked to stop, and then until those that are under way are answered.

@@ -26,7 +26,7 @@ pub(super) enum InService {
     /// In this process.
     Here(Network),
     /// A prediction server.
-    There(Remote),
+    There(Box<Remote>),
 }
 
 /// A prediction server that serves this model.
@@ -41,7 +41,7 @@ impl InService {
     pub(super) fn put(network: Network, address: Option<&str>) -> Result<Self> {
         let Some(address) = address else { return Ok(Self::Here(network)) };
         let url = if address.contains("://") { address.to_string() } else { format!("http://{address}") };
-        let there = Self::There(Remote { client: Client::new(), url, model: network.model() });
+        let there = Self::There(Box::new(Remote { client: Client::new(), url, model: network.model() }));
         there.replace(&network.parameters()?)?;
         Ok(there)
     }

@@ -15,7 +15,7 @@
 //!
 //! Inside: `http` (connections with limits, errors as JSON), `wire` (rows and predictions as bytes), `batcher` (the queue in
 //! front of a model), `work` (what is done for a batch), `metrics`, `response_cache`, `in_service` (a model here or behind an
-//! address).
+//! address), `listener` (where a service listens, and its token).
 
 mod answer;
 mod balancer;
@@ -28,12 +28,15 @@ mod client;
 mod deployment;
 mod drift;
 mod feedback;
+mod feedback_course;
 mod feedback_run;
 mod hops;
 mod http;
 mod in_service;
+mod listener;
 mod metrics;
 mod neighbours;
+mod psi;
 mod response_cache;
 mod runtime;
 mod scaling;
@@ -45,6 +48,7 @@ mod service_time;
 mod sessions;
 mod stages;
 mod stages_run;
+mod stages_work;
 mod state;
 mod stop;
 mod wait;
@@ -59,11 +63,12 @@ pub use cache::{Cache, Eviction};
 pub use cascade::Cascade;
 pub use cascade_run::{CascadePoint, CascadeRow, CascadeRun};
 pub use deployment::{Deployment, RunningDeployment};
-pub use drift::{DriftMonitor, DriftWindow, FeaturePsi};
+pub use drift::{DriftMonitor, DriftWindow};
 pub use feedback::{Feedback, Retrain};
 pub use feedback_run::{FeedbackRun, FeedbackWindow};
 pub use hops::{Chain, ChainAnswer, ChainPoint, ChainRun, Hedge, Hop, RunningChain, Visit};
 pub use neighbours::{Cells, Neighbour, Neighbours};
+pub use psi::FeaturePsi;
 pub use scaling::{
     Autoscaler, AutoscalerMoment, AutoscalerRun, HpaDecision, HpaReason, HpaRule, HpaState, ReplicaProcesses, Replicas,
     Rotation, RunningAutoscaler, ScalingCase, ScalingMoment, ScalingReplay, ScalingReplayRun,

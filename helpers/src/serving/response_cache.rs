@@ -177,11 +177,6 @@ where
         Counts { hits: read(&self.hits), misses: read(&self.misses), coalesced: read(&self.coalesced) }
     }
 
-    /// Answers that are kept.
-    pub(crate) fn entries(&self) -> u64 {
-        self.kept.entry_count()
-    }
-
     /// The computation that runs for this place, or one that starts now.
     fn computation<F>(&self, place: Place, compute: F) -> (Arc<Computation<V, E>>, Source)
     where

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::batcher::{Batcher, Batching, Refusal};
 use super::cache::Cache;
 use super::http::{ConnectionLimits, Prepared, Problem, whole_body};
+use super::listener::{Listener, listener_setters};
 use super::metrics::{self, Metrics};
 use super::response_cache::{Key, ResponseCache, Served as Answered, Source};
 use super::service::{Service, ServiceProcess};
@@ -67,8 +68,7 @@ pub struct Server {
     connections: usize,
     cache: Option<Cache>,
     state: State,
-    pub(crate) listen: String,
-    pub(crate) token: Option<String>,
+    pub(crate) listener: Listener,
 }
 
 /// What the handlers share.
@@ -115,8 +115,7 @@ impl Server {
             connections: 4096,
             cache: None,
             state: State::memory(),
-            listen: "127.0.0.1:0".to_string(),
-            token: None,
+            listener: Listener::default(),
         }
     }
 
@@ -187,17 +186,7 @@ impl Server {
         self
     }
 
-    /// Where it listens: address and port, 0 for any that is free. Beyond this machine it needs a token.
-    pub fn listen(mut self, address: &str) -> Self {
-        self.listen = address.to_string();
-        self
-    }
-
-    /// What clients must send as `Authorization: Bearer …`.
-    pub fn token(mut self, token: &str) -> Self {
-        self.token = Some(token.to_string());
-        self
-    }
+    listener_setters!();
 
     /// Starts it in a process of its own.
     ///
@@ -340,7 +329,7 @@ impl Serving {
         answer.map_err(|_| Refusal::Ending)?
     }
 
-    async fn count_session(&self, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    async fn count(&self, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
         let Path(name) = name.map_err(|cause| Problem::bad_request(cause.body_text()))?;
         let count = self.sessions.add(&name, 1).await.map_err(store_problem)?;
         Ok(axum::Json(serde_json::json!({ "session": name, "count": count })).into_response())
@@ -370,11 +359,12 @@ fn problem(refusal: Refusal) -> Problem {
     }
 }
 
-async fn count_session(extract::State(serving): extract::State<Arc<Serving>>, Path(name): Path<String>) -> Response {
+async fn count_session(
+    extract::State(serving): extract::State<Arc<Serving>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Response {
     let start = Instant::now();
-    let counted = serving.sessions.add(&name, 1).await.map_err(store_problem);
-    let answer = counted.map(|count| axum::Json(serde_json::json!({ "session": name, "count": count })));
-    let response = answer.into_response();
+    let response = serving.count(name).await.unwrap_or_else(IntoResponse::into_response);
     serving.metrics.answered(SESSION, response.status().as_u16(), start.elapsed().as_secs_f64());
     response
 }

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::balancer::Balancer;
 use super::hops::Hop;
 use super::http;
+use super::listener::Listener;
 use super::server::Server;
 use super::state::StateServer;
 use super::stop::Stop;
@@ -170,8 +171,7 @@ impl Service {
     }
 
     async fn serve_until_asked(self) -> Result<()> {
-        let (listen, token) = self.place();
-        let listener = http::listen(&listen, token.as_deref()).await?;
+        let (listener, token) = (self.listener().bind().await?, self.listener().token.clone());
         let address =
             listener.local_addr().map_err(|cause| Error::io("asking for the service's own address", cause))?;
         let (stopper, stop) = Stop::pair();
@@ -193,13 +193,12 @@ impl Service {
         http::serve(listener, prepared, token, stop).await
     }
 
-    /// Where it listens, and the token that it wants.
-    fn place(&self) -> (String, Option<String>) {
+    fn listener(&self) -> &Listener {
         match self {
-            Self::Server(server) => (server.listen.clone(), server.token.clone()),
-            Self::StateServer(server) => (server.listen.clone(), server.token.clone()),
-            Self::Balancer(balancer) => (balancer.listen.clone(), balancer.token.clone()),
-            Self::Hop(hop) => (hop.listen.clone(), hop.token.clone()),
+            Self::Server(server) => &server.listener,
+            Self::StateServer(server) => &server.listener,
+            Self::Balancer(balancer) => &balancer.listener,
+            Self::Hop(hop) => &hop.listener,
         }
     }
 }

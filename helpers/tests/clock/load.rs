@@ -12,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::Exp1;
 
 use super::alone;
-use super::services::{self, Raw, Served, Service, proper};
+use super::queue::{Served, queue};
+use super::services::{Raw, Service, proper};
 
 /// Tries again where another program was on the cores.
 fn in_a_few_tries(mut attempt: impl FnMut(u64) -> Result<(), String>) {
@@ -48,7 +49,7 @@ fn mean_sojourn(served: &[Served], count: usize) -> f64 {
 fn agrees_with_the_queue(draw: fn(&mut ChaCha8Rng) -> f64, variation: f64) {
     in_a_few_tries(|seed| {
         let mut random = ChaCha8Rng::seed_from_u64(seed + 100);
-        let (service, served) = services::queue(move || 0.003 * draw(&mut random));
+        let (service, served) = queue(move || 0.003 * draw(&mut random));
         let load = Load::new(&service.address).rate(160.0).seconds(4.0).warm_up_seconds(0.5).seed(seed).emulated();
         let run = load.run().unwrap();
         demand(run.kept_up() && run.failed() == 0, || run.table().to_string())?;
@@ -117,7 +118,7 @@ fn a_stall_is_seen_by_every_request_that_was_due_meanwhile() {
 fn a_service_that_is_too_slow_is_blamed_itself() {
     let _alone = alone();
     in_a_few_tries(|_| {
-        let (service, _) = services::queue(|| 0.005);
+        let (service, _) = queue(|| 0.005);
         // Twice what it can do. After t seconds the last in line waits t / 2 seconds.
         let load =
             Load::new(&service.address).rate(400.0).seconds(2.0).warm_up_seconds(0.0).connections(2_000).timeout(0.6);
@@ -195,7 +196,7 @@ fn the_generator_is_not_much_slower_than_wrk() {
 fn the_capacity_of_a_queue_is_below_what_it_can_do_and_not_far() {
     let _alone = alone();
     in_a_few_tries(|_| {
-        let (service, _) = services::queue(|| 0.001);
+        let (service, _) = queue(|| 0.001);
         let load = Load::new(&service.address).emulated();
         let run = Capacity::new(load, 0.0011).first_rate(700.0).seconds(1.0).resolution(0.45).run();
         let run = run.map_err(|error| error.to_string())?;

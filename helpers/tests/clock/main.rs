@@ -6,6 +6,7 @@
 mod data_parallel;
 mod link;
 mod load;
+mod queue;
 mod real_threads;
 mod search;
 #[path = "../load/services.rs"]

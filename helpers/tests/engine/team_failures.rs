@@ -1,18 +1,15 @@
 //! Whatever becomes of a worker, the others don't wait for it.
 
-use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::complaint;
+use crate::again::{press_soon, with_stop_button};
 use onramp::communication::ThreadCommunicator;
 use onramp::prelude::*;
 
 /// Far above the 2 seconds that are promised, because the machine may be busy, and far below the patience of 60.
 const SOON: Duration = Duration::from_secs(5);
-
-/// Names the file that tells a test to run as the program that is interrupted.
-const CHILD: &str = "ONRAMP_INTERRUPT";
 
 /// The error that a run of this team ends with, soon. A run that hangs fails the test instead of hanging it.
 fn failure(team: Team, work: impl Fn(&mut ThreadCommunicator) -> Result<(), Error> + Send + Sync + 'static) -> Error {
@@ -256,35 +253,20 @@ fn a_broadcast_from_nobody_is_refused() {
 
 #[test]
 fn stop_ends_every_wait() {
-    let Some(flag) = std::env::var_os(CHILD) else {
-        // The flag is looked up once in a process, so the interrupted program is another one.
-        let flag = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(flag.path(), [0]).unwrap();
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "engine::team_failures::stop_ends_every_wait"])
-            .env(CHILD, flag.path())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("1 passed"), "{text}");
-        return;
-    };
-    let slow = Team::new(2).unwrap().over(&Link::custom("slow", 40.0, 1e6).unwrap()).unwrap();
-    let waits: [(Team, fn(&mut ThreadCommunicator) -> Result<(), Error>); 2] = [
-        // For a message that takes 40 seconds.
-        (slow, |worker| worker.barrier()),
-        // For a worker that does something else.
-        (Team::new(2).unwrap(), |worker| if worker.rank() == 0 { worker.barrier() } else { loop_for_ever() }),
-    ];
-    for (team, work) in waits {
-        std::fs::write(&flag, [0]).unwrap();
-        let flag = flag.clone();
-        let press = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(300));
-            std::fs::write(flag, [1]).unwrap();
-        });
-        let error = failure(team, work);
-        press.join().unwrap();
-        assert!(matches!(error, Error::Interrupted), "{error}");
-    }
+    with_stop_button("engine::team_failures::stop_ends_every_wait", |button| {
+        let slow = Team::new(2).unwrap().over(&Link::custom("slow", 40.0, 1e6).unwrap()).unwrap();
+        let waits: [(Team, fn(&mut ThreadCommunicator) -> Result<(), Error>); 2] = [
+            // For a message that takes 40 seconds.
+            (slow, |worker| worker.barrier()),
+            // For a worker that does something else.
+            (Team::new(2).unwrap(), |worker| if worker.rank() == 0 { worker.barrier() } else { loop_for_ever() }),
+        ];
+        for (team, work) in waits {
+            std::fs::write(button, [0]).unwrap();
+            let press = press_soon(button);
+            let error = failure(team, work);
+            press.join().unwrap();
+            assert!(matches!(error, Error::Interrupted), "{error}");
+        }
+    });
 }

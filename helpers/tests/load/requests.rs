@@ -12,6 +12,7 @@ use onramp::load::{Capacity, Load, LoadRun};
 use safetensors::SafeTensors;
 
 use super::services::{Raw, Service, proper};
+use crate::again::{press_soon, with_stop_button};
 
 /// A request as it came.
 struct Seen {
@@ -147,28 +148,13 @@ fn a_load_runs_in_a_fresh_process_and_comes_back_whole() {
 
 #[test]
 fn stop_ends_a_load() {
-    const FLAG: &str = "ONRAMP_INTERRUPT";
-    let Some(flag) = std::env::var_os(FLAG) else {
-        // The flag is looked up once in a process, so the interrupted program is another one.
-        let flag = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(flag.path(), [0]).unwrap();
-        let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "load::requests::stop_ends_a_load"])
-            .env(FLAG, flag.path())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("1 passed"), "{text}");
-        return;
-    };
-    let service = Raw::start(|_| (proper("200 OK", ""), false));
-    let press = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        std::fs::write(flag, [1]).unwrap();
+    with_stop_button("load::requests::stop_ends_a_load", |button| {
+        let service = Raw::start(|_| (proper("200 OK", ""), false));
+        let press = press_soon(button);
+        let started = std::time::Instant::now();
+        let error = Load::new(&service.address).seconds(60.0).run().unwrap_err();
+        press.join().unwrap();
+        assert!(matches!(error, onramp::Error::Interrupted), "{error}");
+        assert!(started.elapsed().as_secs() < 30);
     });
-    let started = std::time::Instant::now();
-    let error = Load::new(&service.address).seconds(60.0).run().unwrap_err();
-    press.join().unwrap();
-    assert!(matches!(error, onramp::Error::Interrupted), "{error}");
-    assert!(started.elapsed().as_secs() < 30);
 }

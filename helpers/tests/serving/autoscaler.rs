@@ -1,27 +1,31 @@
 //! The rule on real processes.
 
-use std::net::TcpListener;
-use std::sync::mpsc;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use onramp::prelude::*;
-use onramp::serving::{Rotation, ServiceTime};
 
+use super::backends::with_each_program;
 use super::complaint;
 use super::support::predict;
+use crate::again::{press_soon, with_stop_button};
 
-/// Sends requests at a steady rate, each in a thread of its own, and returns what each was answered with.
-fn load(rotation: &Rotation, requests_per_second: f64, seconds: f64) -> Vec<u16> {
+/// Sends requests at a steady rate for as long as `goes_on` says, each in a thread of its own, and returns what each was
+/// answered with.
+fn load(address: impl Fn() -> String, requests_per_second: f64, mut goes_on: impl FnMut(Duration) -> bool) -> Vec<u16> {
     let (said, answers) = mpsc::channel();
     let start = Instant::now();
-    for request in 0..(requests_per_second * seconds) as u32 {
+    for request in 0.. {
         let due = start + Duration::from_secs_f64(f64::from(request) / requests_per_second);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        let (rotation, said) = (rotation.clone(), said.clone());
-        std::thread::spawn(move || {
-            let address = rotation.next_address().expect("there is always a replica");
-            said.send(predict(&address, "[[0]]").status).unwrap();
-        });
+        if !goes_on(start.elapsed()) {
+            break;
+        }
+        let (address, said) = (address(), said.clone());
+        std::thread::spawn(move || said.send(predict(&address, "[[0]]").status).unwrap());
     }
     drop(said);
     answers.iter().collect()
@@ -48,12 +52,13 @@ fn replicas_come_with_the_load_and_go_with_it_and_no_request_is_lost() {
     let rotation = replicas.rotation();
     let autoscaler = Autoscaler::new(rule).start(replicas).unwrap();
     eventually("a first replica", || rotation.next_address().is_some());
-    let mut answers = load(&rotation, 100.0, 4.0);
-    answers.extend(load(&rotation, 5.0, 3.0));
+    let next = || rotation.next_address().expect("there is always a replica");
+    let mut answers = load(next, 100.0, |passed| passed.as_secs_f64() < 4.0);
+    answers.extend(load(next, 5.0, |passed| passed.as_secs_f64() < 3.0));
     eventually("fewer replicas", || rotation.addresses().len() < 3);
     assert!(autoscaler.is_running());
     let run = autoscaler.stop().unwrap();
-    assert_eq!(answers.len(), 415);
+    assert!(answers.len() > 300, "{}", answers.len());
     assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
     assert!(run.most_ready() >= 3, "{}", run.table());
     let ups = run.decisions.iter().filter(|decision| decision.replicas > decision.before).count();
@@ -142,4 +147,113 @@ fn anything_that_can_be_counted_can_be_scaled() {
     assert!(complaint(Autoscaler::new(HpaRule::new(0.0)).run(&mut replicas, 1.0)).contains("a target of 0"));
     assert!(complaint(Autoscaler::new(rule).replicas(500).run(&mut replicas, 1.0)).contains("500 replicas"));
     assert!(complaint(ReplicaProcesses::new(server()).cold_start(-1.0)).contains("a cold start of -1 s"));
+}
+
+/// A deployment whose number of replicas the test can see while an autoscaler has it.
+struct Watched {
+    deployment: RunningDeployment,
+    replicas: Arc<AtomicUsize>,
+}
+
+impl Replicas for Watched {
+    fn ready(&mut self) -> Result<usize, Error> {
+        let ready = self.deployment.ready();
+        self.replicas.store(self.deployment.replicas(), Ordering::SeqCst);
+        ready
+    }
+
+    fn scale_to(&mut self, replicas: usize) -> Result<(), Error> {
+        self.deployment.scale_to(replicas)
+    }
+
+    fn metric(&mut self) -> Result<Option<f64>, Error> {
+        self.deployment.metric()
+    }
+
+    fn reports(&mut self) -> Vec<String> {
+        self.deployment.reports()
+    }
+
+    fn provenance(&self) -> Provenance {
+        self.deployment.provenance()
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.deployment.end()
+    }
+}
+
+#[test]
+fn a_deployment_grows_and_shrinks_behind_its_balancer_and_no_request_fails() {
+    with_each_program(|program| {
+        let deployment = Deployment::new(server()).with(program).start().unwrap();
+        let (address, replicas) = (deployment.address().to_string(), Arc::new(AtomicUsize::new(1)));
+        let there = || replicas.load(Ordering::SeqCst);
+        let rule = HpaRule::new(25.0).times_scaled(0.04).stabilisation(1.5).between(1, 4);
+        let autoscaler = Autoscaler::new(rule).start(Watched { deployment, replicas: replicas.clone() }).unwrap();
+        // Until there is another one, and a second more; then until only the first is left.
+        let mut more = None;
+        let mut answers = load(
+            || address.clone(),
+            60.0,
+            |passed| {
+                more = more.or((there() > 1).then_some(passed));
+                assert!(passed.as_secs() < 30, "{program}: no replica was added");
+                more.is_none_or(|since| passed < since + Duration::from_secs(1))
+            },
+        );
+        answers.extend(load(
+            || address.clone(),
+            5.0,
+            |passed| {
+                assert!(passed.as_secs() < 30, "{program}: {} replicas stayed", there());
+                there() > 1
+            },
+        ));
+        assert!(autoscaler.is_running());
+        let run = autoscaler.stop().unwrap();
+        assert!(answers.iter().all(|status| *status == 200), "{program}: {answers:?}");
+        assert!(run.most_ready() >= 2, "{}", run.table());
+        assert_eq!(run.reports, [], "nothing went wrong");
+        assert_eq!(run.provenance, Provenance::Emulated);
+        assert_eq!(
+            TcpStream::connect(&address).map_err(|error| error.kind()).err(),
+            Some(ErrorKind::ConnectionRefused)
+        );
+    });
+}
+
+#[test]
+fn a_deployment_replaces_a_replica_that_died_and_keeps_at_least_one() {
+    with_each_program(|program| {
+        let mut deployment = Deployment::new(server()).replicas(2).with(program).start().unwrap();
+        eventually("both are ready", || deployment.ready().unwrap() == 2);
+        let first = deployment.replica(1).unwrap().process_id();
+        deployment.kill(1).unwrap();
+        eventually("another one", || {
+            deployment.ready().unwrap() == 2 && deployment.replica(1).unwrap().process_id() != first
+        });
+        let reports = deployment.reports();
+        assert!(reports.len() == 1 && reports[0].contains("replica 1 at"), "{reports:?}");
+        assert!(complaint(deployment.scale_to(0)).contains("at least 1"));
+        deployment.scale_to(1).unwrap();
+        eventually("one less", || deployment.ready().unwrap() == 1 && deployment.replicas() == 1);
+        assert_eq!(predict(deployment.address(), "[[0]]").status, 200);
+    });
+}
+
+#[test]
+fn stop_ends_an_autoscaler() {
+    with_stop_button("serving::autoscaler::stop_ends_an_autoscaler", |button| {
+        let counted = || Counted { requests_per_second: 70.0, replicas: 0, orders: Vec::new() };
+        // A sample is due after some seconds, but Stop does not wait for it.
+        let autoscaler = Autoscaler::new(HpaRule::new(10.0).times_scaled(60.0));
+        let running = autoscaler.start(counted()).unwrap();
+        let press = press_soon(button);
+        let error = autoscaler.run(&mut counted(), 3_000.0).unwrap_err();
+        press.join().unwrap();
+        assert!(matches!(error, Error::Interrupted), "{error}");
+        eventually("the end of the other one", || !running.is_running());
+        assert!(matches!(running.stop(), Err(Error::Interrupted)));
+    });
 }

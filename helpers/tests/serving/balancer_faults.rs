@@ -1,14 +1,18 @@
 //! Whatever is wrong with a backend or a request, the client gets an answer that says so, and the others go on.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onramp::prelude::*;
 
-use super::backends::{Backend, Manner, ask, load, wait_for_more, wait_until, with_each_program};
+use super::backends::{Backend, Manner, PATIENCE, ask, load, wait_for_more, wait_until, with_each_program};
 use super::balancer::{addresses, wait_for_up};
+use super::complaint;
+use super::support::read_answer;
+use crate::again::run_again_with;
 
 #[test]
 fn a_backend_that_answers_no_http_or_nothing_costs_a_502_and_nobody_else() {
@@ -190,4 +194,94 @@ fn a_balancer_ends_with_the_process_that_started_it() {
         child.wait().unwrap();
         wait_until("the balancer is gone", || !is_alive(process));
     });
+}
+
+/// Both backends are asked in turn, so both have to be well.
+fn is_healthy(balancer: &RunningBalancer) {
+    wait_for_up(balancer, 2);
+    for _ in 0..4 {
+        assert_eq!(ask(balancer.address(), "POST /predict", &[], b"{}").status(), 200);
+    }
+}
+
+#[test]
+fn more_than_a_thousand_connections_at_once_are_all_answered() {
+    const CONNECTIONS: usize = 1_200;
+    with_each_program(|program| {
+        let backends = [Backend::start("0"), Backend::start("1")];
+        // The backends have a thread for each connection.
+        let balancer = Balancer::new(addresses(&backends)).connections_per_backend(32).queue_bound(CONNECTIONS);
+        let balancer = balancer.queue_seconds(60.0).with(program).start().unwrap();
+        wait_for_up(&balancer, 2);
+        let mut open: Vec<TcpStream> =
+            (0..CONNECTIONS).map(|_| TcpStream::connect(balancer.address()).unwrap()).collect();
+        is_healthy(&balancer);
+        for stream in &mut open {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream
+                .write_all(b"POST /predict HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
+                .unwrap();
+        }
+        for (place, stream) in open.iter_mut().enumerate() {
+            let answer = read_answer(stream);
+            assert_eq!(answer.status, 200, "{program}, connection {place}: {}", answer.text());
+        }
+        assert!(backends.iter().all(|backend| backend.requests() > CONNECTIONS / 3));
+        is_healthy(&balancer);
+    });
+}
+
+#[test]
+fn slow_senders_and_half_open_connections_lose_their_place() {
+    // Nothing, a part of the headers, and a part of the body; none of them ever goes on.
+    let starts = [
+        &b""[..],
+        b"POST /predict HTTP/1.1\r\nhost: he",
+        b"POST /predict HTTP/1.1\r\nhost: here\r\ncontent-length: 99\r\n\r\n{\"rows\"",
+    ];
+    with_each_program(|program| {
+        let backends = [Backend::start("0"), Backend::start("1")];
+        let balancer = Balancer::new(addresses(&backends)).slowest_sender(0.5).with(program).start().unwrap();
+        wait_for_up(&balancer, 2);
+        let mut slow: Vec<TcpStream> = (0..60)
+            .map(|place| {
+                let mut stream = TcpStream::connect(balancer.address()).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.write_all(starts[place % 3]).unwrap();
+                stream
+            })
+            .collect();
+        let opened = Instant::now();
+        is_healthy(&balancer);
+        for (place, stream) in slow.iter_mut().enumerate() {
+            let answer = read_answer(stream);
+            let with_body = place % 3 == 2;
+            // Before there are headers, nothing was asked.
+            let closed = program == Program::Embedded && !with_body && answer.status == 0;
+            assert!(closed || answer.status == 408, "{program}, start {}: {}", place % 3, answer.head);
+            if with_body {
+                assert!(answer.json()["error"].as_str().unwrap().contains("within 0.5 s"), "{}", answer.text());
+            }
+        }
+        // Much patience with a busy machine, and yet less than the patience of those who read.
+        assert!(opened.elapsed() < PATIENCE, "{program}: {:?}", opened.elapsed());
+        assert_eq!(balancer.load().unwrap().requests().iter().sum::<u64>(), 4, "no half of a request goes on");
+        is_healthy(&balancer);
+    });
+}
+
+#[test]
+fn without_haproxy_the_embedded_balancer_is_used() {
+    const VARIABLE: &str = "ONRAMP_HAPROXY";
+    if std::env::var_os(VARIABLE).is_none_or(|file| !file.is_empty()) {
+        run_again_with("serving::balancer_faults::without_haproxy_the_embedded_balancer_is_used", VARIABLE, "");
+        return;
+    }
+    let backends = [Backend::start("0"), Backend::start("1")];
+    let balancer = Balancer::new(addresses(&backends));
+    let running = balancer.start().unwrap();
+    assert_eq!(running.program(), Program::Embedded);
+    is_healthy(&running);
+    let text = complaint(balancer.with(Program::Haproxy).start());
+    assert!(text.contains("HAProxy is not installed") && text.contains("use the embedded balancer"), "{text}");
 }

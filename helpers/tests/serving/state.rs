@@ -7,6 +7,7 @@ use onramp::prelude::*;
 
 use super::complaint;
 use super::support::{ask, get, send_raw};
+use crate::again::with_small_disk;
 
 fn kept(address: &str, key: &str) -> (u16, Vec<u8>) {
     let answer = get(address, &format!("/state/{key}"));
@@ -79,6 +80,32 @@ fn what_was_answered_outlives_a_killed_state_server_with_a_file() {
     // Two processes can't have one file.
     let refused = complaint(server.start());
     assert!(refused.contains("sessions.redb") && refused.contains("another process"), "{refused}");
+}
+
+#[test]
+fn after_a_full_disk_a_state_server_goes_on() {
+    with_small_disk("serving::state::after_a_full_disk_a_state_server_goes_on", 12, |disk| {
+        let ballast = disk.join("ballast");
+        std::fs::write(&ballast, vec![1; 6 << 20]).unwrap();
+        let mut store = StateServer::new().path(disk.join("sessions.redb")).start().unwrap();
+        let address = store.address().to_string();
+        let value = |number: usize| vec![number as u8; 60_000];
+        let status = |number: usize| put(&address, &format!("session-{number}"), &[], &value(number));
+        let full = (0..200).find(|number| status(*number) != 204).expect("the disk was never full");
+        // It says why, and does not end.
+        let answer = ask(&address, "PUT", "/state/one-more", &[], &value(full));
+        assert!(answer.status == 503 && answer.text().contains("sessions"), "{}", answer.text());
+        assert_eq!(get(&address, "/health").status, 200);
+        std::fs::remove_file(&ballast).unwrap();
+        assert_eq!(status(full), 204);
+        assert_eq!(get(&address, "/ready").status, 200);
+        let all_there =
+            || (0..=full).all(|number| kept(&address, &format!("session-{number}")) == (200, value(number)));
+        assert!(full > 0 && all_there());
+        store.kill().unwrap();
+        let _again = StateServer::new().path(disk.join("sessions.redb")).listen(&*address).start().unwrap();
+        assert!(all_there());
+    });
 }
 
 #[test]

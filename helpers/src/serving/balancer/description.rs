@@ -10,6 +10,7 @@ use super::embedded::Embedded;
 use super::haproxy::{self, Haproxy};
 use super::{Policy, RunningBalancer};
 use crate::error::{Error, Result};
+use crate::serving::listener::{Listener, listener_setters};
 
 /// A request that failed before it reached a backend, or may be repeated, is sent so many times more.
 pub(super) const RETRIES: usize = 3;
@@ -35,7 +36,7 @@ const LONGEST_SECONDS: f64 = 3600.0;
 /// connection; at a later one it closes the connection without a word, which in HTTP means that the client may ask again.
 ///
 /// Answers that come from the balancer itself are JSON like those of the prediction server, `{"error": …, "request_id": …}`:
-/// 408 for a body that takes more than 10 s, 413 for one that is too large, 502 for a backend that broke off or did not
+/// 408 for a body that takes too long, 413 for one that is too large, 502 for a backend that broke off or did not
 /// answer in HTTP, 503 when no backend is up or free, 504 for one that took too long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Balancer {
@@ -49,8 +50,8 @@ pub struct Balancer {
     pub(super) connect_seconds: f64,
     pub(super) answer_seconds: f64,
     pub(super) largest_body_bytes: usize,
-    pub(crate) listen: String,
-    pub(crate) token: Option<String>,
+    pub(crate) listener: Listener,
+    pub(super) sender_seconds: f64,
     pub(super) program: Option<Program>,
     /// The socket at which the embedded balancer takes orders; set when it is started.
     pub(super) control: PathBuf,
@@ -101,8 +102,8 @@ impl Balancer {
             connect_seconds: 1.0,
             answer_seconds: 30.0,
             largest_body_bytes: 8 << 20,
-            listen: "127.0.0.1:0".to_string(),
-            token: None,
+            sender_seconds: 10.0,
+            listener: Listener::default(),
             program: None,
             control: PathBuf::new(),
         }
@@ -172,17 +173,15 @@ impl Balancer {
         self
     }
 
-    /// Where it listens; any free port of this machine alone unless this is called.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listen = address.into();
+    /// Seconds within which all of a request's headers, and then all of its body, must be there; 408 after that. 10 s unless
+    /// this is called. HAProxy counts them together; the embedded balancer answers so for a body, and closes a connection
+    /// whose headers are not there without a word.
+    pub fn slowest_sender(mut self, seconds: f64) -> Self {
+        self.sender_seconds = seconds;
         self
     }
 
-    /// What a client must show, as `Authorization: Bearer …`. It must be set when others than this machine reach the balancer.
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
-        self
-    }
+    listener_setters!();
 
     /// Which program balances; HAProxy where it is installed unless this is called.
     pub fn with(mut self, program: Program) -> Self {
@@ -227,11 +226,16 @@ impl Balancer {
         }
         self.policy.check()?;
         self.health.check()?;
-        let times = [("queue", self.queue_seconds), ("connect", self.connect_seconds), ("answer", self.answer_seconds)];
+        let times = [
+            ("queue_seconds", self.queue_seconds),
+            ("connect_seconds", self.connect_seconds),
+            ("answer_seconds", self.answer_seconds),
+            ("slowest_sender", self.sender_seconds),
+        ];
         for (name, seconds) in times {
             if !(0.001..=LONGEST_SECONDS).contains(&seconds) {
                 return Err(Error::invalid(format!(
-                    "{name}_seconds({seconds}) is no time to wait; use from 0.001 to {LONGEST_SECONDS} s"
+                    "{name}({seconds}) is no time to wait; use from 0.001 to {LONGEST_SECONDS} s"
                 )));
             }
         }
@@ -244,16 +248,12 @@ impl Balancer {
                 self.queue_bound, self.largest_body_bytes
             )));
         }
-        let listen = check_address(&self.listen)?;
+        self.listener.check()?;
         let plain = |token: &String| !token.is_empty() && token.bytes().all(|letter| letter.is_ascii_graphic());
-        match &self.token {
+        match &self.listener.token {
             Some(token) if !plain(token) => {
                 Err(Error::invalid("a token must be letters, digits and signs without spaces; this one is not"))
             }
-            None if !listen.ip().is_loopback() => Err(Error::invalid(format!(
-                "{listen} is reached from other machines, and a balancer needs a token there; add .token(\"a secret\"), or \
-                 listen at 127.0.0.1"
-            ))),
             _ => Ok(()),
         }
     }

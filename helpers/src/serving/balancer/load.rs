@@ -57,6 +57,13 @@ pub struct BalancerLoad {
     pub most_waiting: u64,
 }
 
+impl BackendLoad {
+    /// Requests that it has now, and that wait for it.
+    pub(in crate::serving) fn unfinished(&self) -> u64 {
+        self.in_flight + self.waiting
+    }
+}
+
 impl BalancerLoad {
     /// Requests sent to each backend, in the order of their numbers.
     pub fn requests(&self) -> Vec<u64> {

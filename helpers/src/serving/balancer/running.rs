@@ -104,12 +104,11 @@ impl RunningBalancer {
     /// # Errors
     /// As for [`RunningBalancer::remove_backend`].
     pub fn drain(&mut self, number: usize) -> Result<()> {
-        self.known(number)?;
-        self.process.pause(number)?;
+        self.pause(number)?;
         let start = Instant::now();
         loop {
             let backend = self.backend_load(number)?;
-            let left = backend.in_flight + backend.waiting;
+            let left = backend.unfinished();
             if left == 0 {
                 return Ok(());
             }
@@ -124,6 +123,12 @@ impl RunningBalancer {
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Sends nothing more to a backend.
+    pub(in crate::serving) fn pause(&mut self, number: usize) -> Result<()> {
+        self.known(number)?;
+        self.process.pause(number)
     }
 
     /// Sends requests to a backend again that was drained, or that went down, at the address where it is now.

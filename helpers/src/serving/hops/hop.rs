@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Hedge;
 use super::stalls::Stalls;
 use crate::error::{Error, Result};
+use crate::serving::listener::{Listener, listener_setters};
 use crate::serving::{Service, ServiceProcess};
 
 /// A service that works for a moment, rarely stalls, and calls the next one first, if there is one.
@@ -29,8 +30,7 @@ pub struct Hop {
     pub(super) stalls: Stalls,
     pub(super) next: Option<NextHop>,
     pub(super) deadline_seconds: f64,
-    pub(crate) listen: String,
-    pub(crate) token: Option<String>,
+    pub(crate) listener: Listener,
 }
 
 /// Whom to call, and how.
@@ -51,8 +51,7 @@ impl Hop {
             stalls: Stalls::new(0),
             next: None,
             deadline_seconds: 1.0,
-            listen: "127.0.0.1:0".to_string(),
-            token: None,
+            listener: Listener::default(),
         }
     }
 
@@ -104,17 +103,7 @@ impl Hop {
         self
     }
 
-    /// Where it listens: `127.0.0.1:8080`. Any free port of this machine without it.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listen = address.into();
-        self
-    }
-
-    /// What callers must show, as `Authorization: Bearer`; needed when it listens elsewhere than on this machine.
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
-        self
-    }
+    listener_setters!();
 
     /// Starts the hop as a process of its own, and waits until it listens.
     ///

@@ -182,7 +182,7 @@ impl RunningHop {
         let hop = hop.clone();
         let (stopper, stop) = Stop::pair();
         let address = block_on(async {
-            let listener = http::listen(&hop.listen, None).await?;
+            let listener = hop.listener.bind().await?;
             let address = listener.local_addr().map_err(|cause| Error::io("asking for a hop's own address", cause))?;
             let prepared = hop.prepare(stop.clone()).await?;
             runtime()?.spawn(http::serve(listener, prepared, None, stop));

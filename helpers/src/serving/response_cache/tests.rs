@@ -233,7 +233,7 @@ fn the_least_recently_used_leaves_at_each_single_access() {
             let served = cache.get_or_compute(key(number), async move { Ok(number) }).await.unwrap();
             assert_eq!(served.source == Source::Hit, exact.hits(number), "access {access} of {number}");
         }
-        assert_eq!(cache.entries(), 20);
+        assert_eq!(cache.kept.entry_count(), 20);
     });
 }
 

@@ -46,6 +46,17 @@ pub trait Replicas {
     fn provenance(&self) -> Provenance {
         Provenance::Measured
     }
+
+    /// Ends all of them; they finish what they have. Nothing without this but what happens when the value goes.
+    ///
+    /// # Errors
+    /// When one had to be killed.
+    fn end(self) -> Result<()>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
 }
 
 /// Watches replicas, and has as many of them as the rule wants.
@@ -95,7 +106,11 @@ impl Autoscaler {
         let (autoscaler, its) = (*self, ending.clone());
         let thread = std::thread::Builder::new()
             .name("onramp-autoscaler".to_string())
-            .spawn(move || autoscaler.scale(&mut replicas, None, &its))
+            .spawn(move || {
+                let run = autoscaler.scale(&mut replicas, None, &its);
+                let ended = replicas.end();
+                run.and_then(|run| ended.map(|()| run))
+            })
             .map_err(|cause| Error::Worker(format!("the system gives no thread for the autoscaler: {cause}")))?;
         Ok(RunningAutoscaler { ending, thread: Some(thread) })
     }

@@ -3,7 +3,10 @@
 //! - [`HpaRule`]: target, windows and limits; [`HpaState`] decides, one observation after the other
 //! - [`ScalingReplay`]: the rule against a load that changes, on a virtual clock
 //! - [`Autoscaler`]: the same rule, starting and stopping what is behind [`Replicas`]
-//! - [`ReplicaProcesses`]: replicas that are processes of this machine
+//! - [`ReplicaProcesses`]: replicas that are processes of this machine; a
+//!   [`RunningDeployment`](super::RunningDeployment) can be scaled as well, behind its balancer
+//!
+//! Inside: `starts`, replicas on their way.
 
 mod autoscaler;
 mod autoscaler_run;
@@ -12,7 +15,10 @@ mod hpa_state;
 mod replica_processes;
 mod scaling_replay;
 mod scaling_run;
+mod starts;
 mod virtual_replicas;
+
+pub(super) use starts::Starts;
 
 pub use autoscaler::{Autoscaler, Replicas, RunningAutoscaler};
 pub use autoscaler_run::{AutoscalerMoment, AutoscalerRun};

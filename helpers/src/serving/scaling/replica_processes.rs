@@ -10,14 +10,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Replicas;
+use super::starts::{Starts, finished, thread};
 use crate::error::{Error, Result};
 use crate::measure::Provenance;
 use crate::serving::client::Client;
 use crate::serving::runtime::block_on;
 use crate::serving::{Server, ServiceProcess};
 
-/// After so many failures in a row no further replica is tried until another number is wanted.
-const MOST_FAILURES: usize = 5;
 /// A replica that takes longer to tell its metrics counts as one without.
 const METRICS: Duration = Duration::from_secs(1);
 /// The counter that each server has: predictions by how they ended.
@@ -35,15 +34,11 @@ pub struct Rotation {
 pub struct ReplicaProcesses {
     server: Server,
     cold_start: Duration,
-    first_pause: Duration,
     grace: Duration,
     wanted: usize,
     running: Vec<Replica>,
-    starting: Vec<JoinHandle<Result<ServiceProcess>>>,
+    starts: Starts,
     stopping: Vec<JoinHandle<Result<()>>>,
-    failures: usize,
-    not_before: Instant,
-    last_failure: String,
     rotation: Rotation,
     reports: Vec<String>,
     client: Client,
@@ -81,15 +76,11 @@ impl ReplicaProcesses {
         Self {
             server,
             cold_start: Duration::ZERO,
-            first_pause: Duration::from_secs(1),
             grace: Duration::from_millis(200),
             wanted: 0,
             running: Vec::new(),
-            starting: Vec::new(),
+            starts: Starts::new(),
             stopping: Vec::new(),
-            failures: 0,
-            not_before: Instant::now(),
-            last_failure: String::new(),
             rotation: Rotation::default(),
             reports: Vec::new(),
             client: Client::new(),
@@ -112,7 +103,7 @@ impl ReplicaProcesses {
     /// # Errors
     /// [`Error::InvalidInput`] for something else than 0 to 60 s.
     pub fn pause_after_failure(mut self, seconds: f64) -> Result<Self> {
-        self.first_pause = duration("a pause after a failure", seconds)?;
+        self.starts.first_pause = duration("a pause after a failure", seconds)?;
         Ok(self)
     }
 
@@ -136,11 +127,9 @@ impl ReplicaProcesses {
                 self.reports.push(format!("the replica at {address} ended by itself. {log}").trim_end().to_string());
             }
         }
-        for started in finished(&mut self.starting) {
-            match started {
-                Ok(process) => self.enter(process),
-                Err(cause) => self.failed(&cause),
-            }
+        for process in self.starts.arrivals(&mut self.reports) {
+            self.rotation.lock().push(process.address().to_string());
+            self.running.push(Replica { process, counted: (Instant::now(), 0.0) });
         }
         for cause in finished(&mut self.stopping).into_iter().filter_map(Result::err) {
             self.reports.push(format!("a replica did not end as it was asked to: {cause}"));
@@ -150,43 +139,16 @@ impl ReplicaProcesses {
             self.leave(&replica);
             self.stopping.push(retire(replica.process, self.grace)?);
         }
-        if self.failures < MOST_FAILURES && Instant::now() >= self.not_before {
-            // After a failure one is tried, not all at once.
-            let most = if self.failures > 0 { 1 } else { usize::MAX };
-            let missing = self.wanted.saturating_sub(self.running.len() + self.starting.len());
-            for _ in 0..missing.min(most.saturating_sub(self.starting.len())) {
-                let (server, cold_start) = (self.server.clone(), self.cold_start);
-                self.starting.push(thread("onramp-replica", move || {
-                    let process = server.start()?;
-                    std::thread::sleep(cold_start);
-                    Ok(process)
-                })?);
-            }
-        }
-        Ok(())
-    }
-
-    fn enter(&mut self, process: ServiceProcess) {
-        self.failures = 0;
-        self.rotation.lock().push(process.address().to_string());
-        self.running.push(Replica { process, counted: (Instant::now(), 0.0) });
+        let (server, cold_start) = (self.server.clone(), self.cold_start);
+        self.starts.fill(self.wanted.saturating_sub(self.running.len()), move || {
+            let process = server.start()?;
+            std::thread::sleep(cold_start);
+            Ok(process)
+        })
     }
 
     fn leave(&mut self, replica: &Replica) {
         self.rotation.lock().retain(|address| address != replica.process.address());
-    }
-
-    fn failed(&mut self, cause: &Error) {
-        self.failures += 1;
-        let pause = self.first_pause * 2_u32.pow(self.failures as u32 - 1);
-        self.not_before = Instant::now() + pause;
-        self.last_failure = cause.to_string();
-        let next = if self.failures < MOST_FAILURES {
-            format!("the next try is in {} s", pause.as_secs_f64())
-        } else {
-            "there is no further try until another number of replicas is wanted".to_string()
-        };
-        self.reports.push(format!("a replica did not start, failure {} in a row: {cause}; {next}", self.failures));
     }
 
     /// How many predictions this replica has answered or refused since it started.
@@ -202,20 +164,15 @@ impl ReplicaProcesses {
 impl Replicas for ReplicaProcesses {
     fn ready(&mut self) -> Result<usize> {
         self.tend()?;
-        let hopeless = self.wanted > 0 && self.failures >= MOST_FAILURES;
-        if hopeless && self.running.is_empty() && self.starting.is_empty() {
-            return Err(Error::Service(format!(
-                "no replica runs, and {MOST_FAILURES} in a row did not start, the last one because: {}",
-                self.last_failure
-            )));
+        if self.running.is_empty() && self.wanted > 0 {
+            self.starts.check_hope()?;
         }
         Ok(self.running.len())
     }
 
     fn scale_to(&mut self, replicas: usize) -> Result<()> {
         if replicas != self.wanted {
-            self.failures = 0;
-            self.not_before = Instant::now();
+            self.starts.forget_failures();
         }
         self.wanted = replicas;
         self.tend()
@@ -265,21 +222,6 @@ fn retire(mut process: ServiceProcess, grace: Duration) -> Result<JoinHandle<Res
         std::thread::sleep(grace);
         process.stop()
     })
-}
-
-fn thread<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<JoinHandle<Result<T>>> {
-    let builder = std::thread::Builder::new().name(name.to_string());
-    builder.spawn(work).map_err(|cause| Error::Worker(format!("the system gives no thread for a replica: {cause}")))
-}
-
-/// Takes the threads that are done out of the list, and returns what came of them.
-fn finished<T>(threads: &mut Vec<JoinHandle<Result<T>>>) -> Vec<Result<T>> {
-    let done: Vec<_> = threads.extract_if(.., |thread| thread.is_finished()).collect();
-    let panicked = |_| Err(Error::Worker("the thread of a replica panicked".to_string()));
-    done.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
 }
 
 fn duration(what: &str, seconds: f64) -> Result<Duration> {

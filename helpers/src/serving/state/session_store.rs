@@ -74,14 +74,6 @@ impl SessionStore {
         .await
     }
 
-    /// Keeps this for a session, in place of what was kept.
-    ///
-    /// # Errors
-    /// As for [`SessionStore::get`]; also [`Error::InvalidInput`] for more than 64 KiB.
-    pub(crate) async fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.put(key, Expected::Anything, value).await.map(drop)
-    }
-
     /// Adds to a session's counter, which begins at 0, and returns the sum: a get and a set.
     ///
     /// The set is done only where nobody changed the counter since the get, or both are done again: so no count is lost
@@ -127,8 +119,11 @@ impl SessionStore {
         .await
     }
 
-    /// Whether it was done.
-    async fn put(&self, key: &str, expected: Expected, value: &[u8]) -> Result<bool> {
+    /// Keeps this for a session where what is expected is there; whether it was done.
+    ///
+    /// # Errors
+    /// As for [`SessionStore::get`]; also [`Error::InvalidInput`] for more than 64 KiB.
+    pub(super) async fn put(&self, key: &str, expected: Expected, value: &[u8]) -> Result<bool> {
         check_key(key)?;
         check_value(value)?;
         self.in_time(async {

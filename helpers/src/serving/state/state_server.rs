@@ -23,6 +23,7 @@ use super::remote_store::tag;
 use super::session_store::Expected;
 use crate::error::{Error, Result};
 use crate::serving::http::{ConnectionLimits, Prepared, Problem, whole_body};
+use crate::serving::listener::{Listener, listener_setters};
 use crate::serving::service::{Service, ServiceProcess};
 use crate::serving::stop::Stop;
 
@@ -42,8 +43,7 @@ use crate::serving::stop::Stop;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateServer {
     path: Option<PathBuf>,
-    pub(crate) listen: String,
-    pub(crate) token: Option<String>,
+    pub(crate) listener: Listener,
 }
 
 impl Default for StateServer {
@@ -55,7 +55,7 @@ impl Default for StateServer {
 impl StateServer {
     /// In memory, on any free port of this machine alone.
     pub fn new() -> Self {
-        Self { path: None, listen: "127.0.0.1:0".to_string(), token: None }
+        Self { path: None, listener: Listener::default() }
     }
 
     /// Keeps sessions in this file.
@@ -64,17 +64,7 @@ impl StateServer {
         self
     }
 
-    /// Listens at this address, such as `127.0.0.1:4000`. One that other machines reach needs a token.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listen = address.into();
-        self
-    }
-
-    /// Who asks must show this; see [`State::token`](super::State::token).
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
-        self
-    }
+    listener_setters!();
 
     /// Starts it and waits until it listens.
     ///

@@ -33,9 +33,9 @@ impl Running {
     fn start(server: StateServer) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (stopper, stop) = Stop::pair();
-        let listener = runtime.block_on(http::listen(&server.listen, server.token.as_deref())).unwrap();
+        let listener = runtime.block_on(server.listener.bind()).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let token = server.token.clone();
+        let token = server.listener.token.clone();
         let prepared = runtime.block_on(server.prepare(stop.clone())).unwrap();
         runtime.spawn(http::serve(listener, prepared, token, stop));
         Self { address, runtime: Some(runtime), _stopper: stopper }
@@ -79,6 +79,10 @@ fn places() -> Places {
     Places { states, folder, _server: server, _redis: redis }
 }
 
+async fn set(store: &SessionStore, key: &str, value: &[u8]) -> Result<()> {
+    store.put(key, Expected::Anything, value).await.map(drop)
+}
+
 fn text<T>(result: Result<T>) -> String {
     result.map_or_else(|error| error.to_string(), |_| "no error".to_string())
 }
@@ -94,7 +98,7 @@ fn what_is_set_is_got_at_every_place() {
             for key in ["session-1", odd, ".", "..", &"x".repeat(128)] {
                 assert_eq!(store.get(key).await.unwrap(), None, "{state}");
                 for value in [&b"first"[..], b"", b"\0\xff\r\n", &[7; 64 << 10]] {
-                    store.set(key, value).await.unwrap();
+                    set(&store, key, value).await.unwrap();
                     assert_eq!(store.get(key).await.unwrap().as_deref(), Some(value), "{state}");
                 }
             }
@@ -135,15 +139,15 @@ fn what_can_not_be_kept_is_refused_everywhere() {
             let store = state.open().await.unwrap();
             for key in ["", "a\nb", "\u{7f}", &"x".repeat(129)] {
                 for result in
-                    [store.get(key).await.map(drop), store.set(key, b"1").await, store.add(key, 1).await.map(drop)]
+                    [store.get(key).await.map(drop), set(&store, key, b"1").await, store.add(key, 1).await.map(drop)]
                 {
                     assert!(matches!(result, Err(Error::InvalidInput(_))), "{state} with {key:?}");
                 }
             }
-            assert!(text(store.set("long", &[0; (64 << 10) + 1]).await).contains("65537 bytes"), "{state}");
-            store.set("text", b"many").await.unwrap();
+            assert!(text(set(&store, "long", &[0; (64 << 10) + 1]).await).contains("65537 bytes"), "{state}");
+            set(&store, "text", b"many").await.unwrap();
             assert!(text(store.add("text", 1).await).contains("\"many\""), "{state}");
-            store.set("full", u64::MAX.to_string().as_bytes()).await.unwrap();
+            set(&store, "full", u64::MAX.to_string().as_bytes()).await.unwrap();
             assert!(matches!(store.add("full", 1).await, Err(Error::InvalidInput(_))), "{state}");
         }
     });
@@ -155,7 +159,7 @@ fn replicas_share_a_store_and_nothing_else() {
     run(async {
         for state in &places.states {
             let one = state.open().await.unwrap();
-            one.set("shared", b"1").await.unwrap();
+            set(&one, "shared", b"1").await.unwrap();
             match state.open().await {
                 Ok(other) => {
                     let shared = other.get("shared").await.unwrap().is_some();
@@ -172,11 +176,11 @@ fn dies_and_comes_back(state: &State, kill: impl FnOnce(), restart: impl FnOnce(
     let state = state.clone().timeout(2.0);
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let store = runtime.block_on(state.open()).unwrap();
-    runtime.block_on(store.set("kept", b"before")).unwrap();
+    runtime.block_on(set(&store, "kept", b"before")).unwrap();
     kill();
     for _ in 0..3 {
         let start = Instant::now();
-        let (got, set) = runtime.block_on(async { (store.get("kept").await, store.set("kept", b"late").await) });
+        let (got, set) = runtime.block_on(async { (store.get("kept").await, set(&store, "kept", b"late").await) });
         // Nobody listens, so nobody has to be waited for.
         assert!(start.elapsed() < Duration::from_secs(2), "{state}: {:?}", start.elapsed());
         for result in [got.map(drop), set, runtime.block_on(store.ping())] {
@@ -238,7 +242,7 @@ fn a_token_is_shown_and_asked_for() {
     let server = Running::start(StateServer::new().token("secret"));
     run(async {
         let with = State::server(&server.address).token("secret").open().await.unwrap();
-        with.set("session", b"1").await.unwrap();
+        set(&with, "session", b"1").await.unwrap();
         let without = State::server(&server.address).open().await.unwrap();
         assert!(text(without.get("session").await).contains("401"), "{}", text(without.get("session").await));
     });

@@ -11,6 +11,7 @@ use onramp::experiment::Experiment;
 use onramp::storage::{Batches, Layout, Reading, Scan, Store, WriteTable};
 
 use super::folder;
+use crate::again::with_small_disk;
 use crate::engine::support::complaint;
 
 #[test]
@@ -154,25 +155,21 @@ fn what_was_written_before_a_full_disk_is_intact() {
     assert!(contents == again);
     // With room it goes on.
     assert_eq!(Store::write(folder.path().join("large"), table, large).unwrap().files().len(), 2);
+}
 
-    // A disk of 20 MB of its own, where the system allows one: the first file fits, the second does not.
-    let disk = folder.path().join("disk");
-    fs::create_dir(&disk).unwrap();
-    let inside = disk.join("rows");
-    let script = format!(
-        "unshare --user --map-root-user --mount sh -c 'mount -t tmpfs -o size=20m tmpfs \"{}\" || exit 77; \"{}\"; code=$?; \
-         find \"{}\" -type f; exit $code' && exit 0; exit $? #",
-        disk.display(),
-        env!("CARGO_BIN_EXE_onramp-worker"),
-        inside.display()
-    );
-    let output = worker(&script, &write(&inside));
-    let text = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() != Some(2) {
-        println!("no disk of its own was allowed here: {text}");
-        return;
-    }
-    assert!(text.contains("part=1/rows.parquet can't be written") && text.contains("the disk is full"), "{text}");
-    let files = String::from_utf8_lossy(&output.stdout);
-    assert!(files.contains("part=0/rows.parquet") && !files.contains("part=1/"), "{files}");
+#[test]
+fn on_a_full_disk_of_its_own_whole_files_stay_and_parts_go() {
+    with_small_disk("engine::storage::faults::on_a_full_disk_of_its_own_whole_files_stay_and_parts_go", 17, |disk| {
+        // The first file fits, the second does not.
+        let inside = disk.join("rows");
+        let layout = Layout::Partitioned { rows_per_file: 1 << 20 };
+        let table = Teacher::new(3 << 19).columns(3);
+        let output = worker("", &Experiment::WriteTable(WriteTable::new(&inside, table, layout)));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("part=1/rows.parquet can't be written") && text.contains("the disk is full"), "{text}");
+        assert!(inside.join("part=0/rows.parquet").exists());
+        let left = fs::read_dir(inside.join("part=1")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "a part of a file is left");
+    });
 }

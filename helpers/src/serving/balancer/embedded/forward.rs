@@ -15,7 +15,7 @@ use http_body_util::Full;
 
 use super::backend::{Backend, Standing};
 use super::endpoint::Failure;
-use super::pool::Pool;
+use super::pool::{Pool, later};
 use crate::serving::balancer::description::RETRIES;
 use crate::serving::http::{ConnectionLimits, Problem, whole_body};
 
@@ -107,9 +107,9 @@ fn pass_on(answer: Response<Bytes>, backend: &Backend) -> Response<Body> {
 fn problem(failure: &Failure, backend: &Backend, answer_seconds: f64) -> Problem {
     let name = format!("backend-{}", backend.number);
     match failure {
-        Failure::Unreachable(cause) => Problem::unavailable(format!(
-            "no backend took the request: {name} could not be reached ({cause}); try again later"
-        )),
+        Failure::Unreachable(cause) => {
+            later(format!("no backend took the request: {name} could not be reached ({cause}); try again later"))
+        }
         Failure::Broken(cause) => Problem::new(
             StatusCode::BAD_GATEWAY,
             format!(

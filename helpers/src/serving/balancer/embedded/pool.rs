@@ -277,6 +277,6 @@ fn none_is_up() -> Problem {
     later("no backend is up; try again later")
 }
 
-fn later(text: impl Into<String>) -> Problem {
+pub(super) fn later(text: impl Into<String>) -> Problem {
     Problem { retry_after: Some(LATER), ..Problem::unavailable(text) }
 }

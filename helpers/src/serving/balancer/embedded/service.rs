@@ -1,5 +1,7 @@
 //! The embedded balancer as a service.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::any;
 
@@ -18,7 +20,9 @@ impl Balancer {
     /// for orders can't be opened.
     pub(crate) async fn prepare(self) -> Result<Prepared> {
         self.check()?;
-        let limits = ConnectionLimits { body_bytes: self.largest_body_bytes, ..Default::default() };
+        let sender = Duration::from_secs_f64(self.sender_seconds);
+        let body_bytes = self.largest_body_bytes;
+        let limits = ConnectionLimits { header: sender, body: sender, body_bytes, ..ConnectionLimits::default() };
         let control = self.control.clone();
         let pool = Pool::new(self);
         if !control.as_os_str().is_empty() {

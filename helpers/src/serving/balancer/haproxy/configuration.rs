@@ -40,7 +40,8 @@ pub(super) fn backend(balancer: &Balancer, number: usize, address: &str) -> Stri
 
 /// The whole file.
 pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String {
-    let Balancer { queue_seconds, connect_seconds, answer_seconds, largest_body_bytes, queue_bound, .. } = balancer;
+    let Balancer { queue_seconds, connect_seconds, answer_seconds, sender_seconds, .. } = balancer;
+    let Balancer { largest_body_bytes, queue_bound, .. } = balancer;
     // What is unavailable now may be there later.
     let answer = |status: u16, text: &str| {
         let later = if status == 503 { " hdr retry-after 1" } else { "" };
@@ -50,7 +51,7 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
     let refusal = |status: u16, text: &str, condition: &str| {
         format!("    http-request return {} {condition}\n", answer(status, text))
     };
-    let token = balancer.token.as_ref().map(|_| {
+    let token = balancer.listener.token.as_ref().map(|_| {
         let text = "this service needs a token: send the header Authorization: Bearer with it";
         let condition =
             format!("unless {{ path /health /ready }} or {{ req.hdr(authorization) -m str \"Bearer ${{{TOKEN}}}\" }}");
@@ -95,9 +96,10 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
         &format!("    timeout queue {}ms\n", milliseconds(*queue_seconds)),
         // A client waits for as long as it may take, and a second more, so that it gets the answer that says so.
         &format!("    timeout client {}ms\n", 1000 + milliseconds(answer_seconds + queue_seconds)),
-        "    timeout http-request 10s\n    timeout http-keep-alive 60s\n    timeout check 1s\n",
+        &format!("    timeout http-request {}ms\n", milliseconds(*sender_seconds)),
+        "    timeout http-keep-alive 60s\n    timeout check 1s\n",
         &problem(400, "this is not a request in HTTP"),
-        &problem(408, "the request was not complete within 10 s"),
+        &problem(408, &format!("the request was not complete within {sender_seconds} s")),
         &problem(
             502,
             "%s broke off the connection or did not answer in HTTP; the others go on: send the request again",
@@ -108,7 +110,10 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
         ),
         &problem(504, &format!("%s did not answer within {answer_seconds} s")),
         "\nfrontend entrance\n",
-        &format!("    # {}, opened before this program started\n    bind \"fd@${{{LISTENER}}}\"\n", balancer.listen),
+        &format!(
+            "    # {}, opened before this program started\n    bind \"fd@${{{LISTENER}}}\"\n",
+            balancer.listener.address
+        ),
         "    http-request set-header x-request-id %[uuid()] unless { req.hdr(x-request-id) -m found }\n",
         "    http-request set-var(txn.request_id) req.hdr(x-request-id)\n",
         "    http-after-response set-header x-request-id %[var(txn.request_id)]\n",

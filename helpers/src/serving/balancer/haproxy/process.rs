@@ -84,8 +84,8 @@ impl Haproxy {
     pub(in crate::serving::balancer) fn start(balancer: &Balancer) -> Result<Self> {
         let program = find()?;
         let folder = control::folder()?;
-        let listener = TcpListener::bind(&balancer.listen)
-            .map_err(|cause| Error::io(format!("listening at {}", balancer.listen), cause))?;
+        let listener = TcpListener::bind(&balancer.listener.address)
+            .map_err(|cause| Error::io(format!("listening at {}", balancer.listener.address), cause))?;
         let address =
             listener.local_addr().map_err(|cause| Error::io("asking for the balancer's own address", cause))?;
         let address = address.to_string();
@@ -236,7 +236,7 @@ fn command(program: &Path, folder: &Path, balancer: &Balancer, listener: &TcpLis
     let parent = std::process::id();
     let mut command = Command::new(program);
     command.arg("-f").arg(CONFIGURATION).current_dir(folder);
-    command.env(LISTENER, handle.to_string()).env(TOKEN, balancer.token.as_deref().unwrap_or_default());
+    command.env(LISTENER, handle.to_string()).env(TOKEN, balancer.listener.token.as_deref().unwrap_or_default());
     command.stdin(Stdio::null()).stdout(log).stderr(again);
     // SAFETY: between fork and exec these calls touch no memory of others and take no lock.
     unsafe {
