@@ -62,13 +62,18 @@ fn a_frame_that_does_not_fit_is_refused_by_its_name() {
     }
     let text = complaint(Scan::new("cars").run_on(rows().select([col("wheels")])));
     assert!(text.contains("cars can't be read (") && text.contains("wheels"), "{text}");
+    // A file of another format is not a damaged one.
+    let folder = folder();
+    let lines = folder.path().join("cars.ndjson");
+    writeln!(File::create(&lines).unwrap(), "{{\"lane\": 1}}").unwrap();
+    let text = complaint(Scan::new(&lines).run());
+    assert!(text.contains("cars.ndjson is neither CSV nor Parquet") && text.contains("Scan::run_on"), "{text}");
     // What fails on the way, and not in the plan.
     let fails = |_: DataFrame| Err(polars_err!(ComputeError: "row 7 is a lorry"));
     let rows = rows().map(fails, AllowedOptimizations::default(), None, None);
     let text = complaint(Scan::new("cars").mean_of(["lane"]).run_on(rows));
     assert!(text.contains("cars can't be read (") && text.contains("row 7 is a lorry"), "{text}");
     // A file that goes away after it was described.
-    let folder = folder();
     let path = folder.path().join("t.csv");
     writeln!(File::create(&path).unwrap(), "a;b\n1;2").unwrap();
     let described = LazyCsvReader::new(PlRefPath::try_from_path(&path).unwrap()).with_separator(b';').finish().unwrap();
