@@ -40,3 +40,6 @@ pub mod storage;
 pub mod training;
 
 pub use error::{Error, Result};
+/// The data frames that [`display::Table`] shows and [`storage::Scan::run_on`] reads. A second copy of polars would have types of
+/// its own.
+pub use polars;

@@ -3,17 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AllReduceBandwidth, AllReduceBandwidthRun, DataParallel, ScalingRun, SideBySide, SideBySideRun, StepRoofline,
-    StepRooflineRun, StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism, WrongParallelismRun,
+    AllReduceBandwidth, AllReduceBandwidthRun, DataParallel, InferenceTime, InferenceTimeRun, ScalingRun, SideBySide,
+    SideBySideRun, StepRoofline, StepRooflineRun, StepTime, StepTimeRun, TimeToLoss, TimeToLossRun, WrongParallelism,
+    WrongParallelismRun,
 };
 use crate::error::Result;
 use crate::judgement::Prediction;
 use crate::load::{Capacity, CapacityRun, Load, LoadRun};
+use crate::serving::{
+    Burst, BurstRun, Cascade, CascadeRun, Chain, ChainRun, Feedback, FeedbackRun, NeighbourSearch, ScalingReplay,
+    ScalingReplayRun, SearchRun, Stages, StagesRun,
+};
 use crate::sharing::{SharedRun, SharedTraining};
 use crate::storage::{Scan, ScanRun, WriteTable, WriteTableRun};
 use crate::training::{Training, TrainingRun};
 
-/// Any experiment, with the prediction that it needs.
+/// Any experiment, with the prediction or earlier result that it needs.
 ///
 /// ```
 /// use onramp::prelude::*;
@@ -39,6 +44,8 @@ pub enum Experiment {
     TrainShared(SharedTraining),
     /// The time of a training step.
     StepTime(StepTime),
+    /// The time of a model's answers.
+    InferenceTime(InferenceTime),
     /// Training steps below the roof.
     StepRoofline(StepRoofline),
     /// Workers that share a machine.
@@ -53,6 +60,20 @@ pub enum Experiment {
     Load(Load),
     /// The highest rate that a service takes.
     Capacity(Capacity),
+    /// A served model in a world that changes.
+    Feedback(Feedback),
+    /// A small model that asks a large one.
+    Cascade(Cascade),
+    /// A burst of requests at a cascade that has run.
+    Burst(Burst, CascadeRun),
+    /// Searches of growing tables.
+    NeighbourSearch(NeighbourSearch),
+    /// Rows through the stages of a service.
+    Stages(Stages),
+    /// Calls through chains of hops.
+    Chain(Chain),
+    /// Rules of scaling, replayed.
+    ScalingReplay(ScalingReplay),
 }
 
 /// The result of an [`Experiment`].
@@ -71,6 +92,8 @@ pub enum Outcome {
     TrainShared(SharedRun),
     /// The time of a training step.
     StepTime(StepTimeRun),
+    /// The time of a model's answers.
+    InferenceTime(InferenceTimeRun),
     /// Training steps below the roof.
     StepRoofline(StepRooflineRun),
     /// Workers that share a machine.
@@ -85,6 +108,20 @@ pub enum Outcome {
     Load(LoadRun),
     /// The highest rate that a service takes.
     Capacity(CapacityRun),
+    /// A served model in a world that changes.
+    Feedback(FeedbackRun),
+    /// A small model that asks a large one.
+    Cascade(CascadeRun),
+    /// A burst of requests at a cascade that has run.
+    Burst(BurstRun),
+    /// Searches of growing tables.
+    NeighbourSearch(SearchRun),
+    /// Rows through the stages of a service.
+    Stages(StagesRun),
+    /// Calls through chains of hops.
+    Chain(ChainRun),
+    /// Rules of scaling, replayed.
+    ScalingReplay(ScalingReplayRun),
 }
 
 impl Experiment {
@@ -100,6 +137,7 @@ impl Experiment {
             Self::Train(training) => Outcome::Train(training.run()?),
             Self::TrainShared(training) => Outcome::TrainShared(training.run()?),
             Self::StepTime(experiment) => Outcome::StepTime(experiment.run()?),
+            Self::InferenceTime(experiment) => Outcome::InferenceTime(experiment.run()?),
             Self::StepRoofline(experiment) => Outcome::StepRoofline(experiment.run()?),
             Self::SideBySide(experiment) => Outcome::SideBySide(experiment.run()?),
             Self::AllReduceBandwidth(experiment) => Outcome::AllReduceBandwidth(experiment.run()?),
@@ -107,6 +145,13 @@ impl Experiment {
             Self::Scan(scan) => Outcome::Scan(scan.run()?),
             Self::Load(load) => Outcome::Load(load.run()?),
             Self::Capacity(capacity) => Outcome::Capacity(capacity.run()?),
+            Self::Feedback(feedback) => Outcome::Feedback(feedback.run()?),
+            Self::Cascade(cascade) => Outcome::Cascade(cascade.run()?),
+            Self::Burst(burst, cascade) => Outcome::Burst(burst.run(cascade)?),
+            Self::NeighbourSearch(search) => Outcome::NeighbourSearch(search.run()?),
+            Self::Stages(stages) => Outcome::Stages(stages.run()?),
+            Self::Chain(chain) => Outcome::Chain(chain.run()?),
+            Self::ScalingReplay(replay) => Outcome::ScalingReplay(replay.run()?),
         })
     }
 

@@ -36,7 +36,7 @@ pub use table::Table;
 pub use write_table::{WriteTable, WriteTableRun};
 pub use writer::Layout;
 
-/// A name that is no file's, but says where something lies in an object store.
+/// A name that is no file's, but says where something lies in an object store or on the web.
 fn url(path: &Path) -> Option<&str> {
     path.to_str().filter(|path| path.contains("://"))
 }

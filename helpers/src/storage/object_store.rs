@@ -1,4 +1,5 @@
-//! Tables in an object store, which has no folders and is asked over a network: what lies there, and what a refusal means.
+//! Tables in an object store, which has no folders and is asked over a network, or at a web address: what lies there, and what a
+//! refusal means.
 //!
 //! Polars does the reading. Its requests are bounded here, so that a server that does not answer is an error after a while.
 
@@ -56,12 +57,39 @@ impl StoreOptions {
     /// # Errors
     /// [`Error::InvalidInput`] for an option that polars would not look at, [`Error::Data`] for a URL that it can't read.
     pub(super) fn cloud(&self, url: &str) -> Result<CloudOptions> {
-        if !matches!(CloudScheme::from_path(url), Some(CloudScheme::S3 | CloudScheme::S3a)) {
+        let scheme = CloudScheme::from_path(url);
+        match scheme {
+            Some(CloudScheme::S3 | CloudScheme::S3a) => self.check_s3(url)?,
+            Some(CloudScheme::Http | CloudScheme::Https) => self.check_web(url)?,
+            _ => {
+                return Err(Error::data(
+                    Path::new(url),
+                    "can't be reached: s3://, http:// and https:// are the kinds of URL that are read here; name a file or \
+                     folder, or copy it to one",
+                ));
+            }
+        }
+        let given = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let options = CloudOptions::from_untyped_config(scheme, TIMEOUTS.into_iter().chain(given));
+        let retries =
+            CloudRetryConfig { max_retries: Some(RETRIES.0), retry_timeout: Some(RETRIES.1), ..Default::default() };
+        options.map(|options| options.with_retry_config(retries)).map_err(|cause| Error::invalid(cause.to_string()))
+    }
+
+    fn check_web(&self, url: &str) -> Result<()> {
+        if let Some(name) = self.0.keys().next() {
+            return Err(Error::invalid(format!("'{name}' is an option of an S3 store; {url} is read without any")));
+        }
+        if url.ends_with('/') || url.contains('*') {
             return Err(Error::data(
                 Path::new(url),
-                "can't be reached: s3:// is the only kind of URL that is read here; name a file or folder, or copy it to one",
+                "names no file, and the web has no folders; give the address of one .parquet or .csv file",
             ));
         }
+        Ok(())
+    }
+
+    fn check_s3(&self, url: &str) -> Result<()> {
         if url.split("://").nth(1).is_none_or(|rest| rest.starts_with('/') || rest.is_empty()) {
             return Err(Error::invalid(format!("{url} names no bucket; write s3://bucket/name")));
         }
@@ -76,11 +104,7 @@ impl StoreOptions {
                  aws_secret_access_key, aws_skip_signature, timeout or connect_timeout"
             )));
         }
-        let given = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let options = CloudOptions::from_untyped_config(Some(CloudScheme::S3), TIMEOUTS.into_iter().chain(given));
-        let retries =
-            CloudRetryConfig { max_retries: Some(RETRIES.0), retry_timeout: Some(RETRIES.1), ..Default::default() };
-        options.map(|options| options.with_retry_config(retries)).map_err(|cause| Error::invalid(cause.to_string()))
+        Ok(())
     }
 
     /// Where the store is, as the learner said it; none for Amazon's own.
@@ -90,6 +114,11 @@ impl StoreOptions {
         let set = || names.iter().find_map(|name| std::env::var(name.to_uppercase()).ok());
         given.or_else(set)
     }
+}
+
+/// Whether a URL is a web address, which is that of one file.
+pub(super) fn is_web(url: &str) -> bool {
+    matches!(CloudScheme::from_path(url), Some(CloudScheme::Http | CloudScheme::Https))
 }
 
 fn is_secret(name: &str) -> bool {
@@ -184,7 +213,9 @@ fn wait<T>(url: &str, options: &StoreOptions, work: impl Future<Output = PolarsR
 pub(super) fn explain(url: &str, options: &StoreOptions, cause: &str) -> Error {
     let has = |texts: &[&str]| texts.iter().any(|text| cause.contains(text));
     let endpoint = options.endpoint().unwrap_or_else(|| "Amazon S3 (no aws_endpoint_url is set)".to_string());
-    let reason = if has(&["169.254.169.254"]) {
+    let reason = if is_web(url) {
+        web_reason(has).to_string()
+    } else if has(&["169.254.169.254"]) {
         format!(
             "needs credentials, and there are none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the options \
              aws_access_key_id and aws_secret_access_key; for a public bucket at {endpoint} the option aws_skip_signature \
@@ -210,4 +241,18 @@ pub(super) fn explain(url: &str, options: &StoreOptions, cause: &str) -> Error {
     };
     let cause = cause.lines().next().unwrap_or_default();
     Error::data(Path::new(url), format!("{reason} ({cause})"))
+}
+
+fn web_reason(has: impl Fn(&[&str]) -> bool) -> &'static str {
+    if has(&["404 Not Found"]) {
+        "is missing; look at the address"
+    } else if has(&["403 Forbidden", "401 Unauthorized"]) {
+        "may not be read without an account; download it, and name the file"
+    } else if has(&["Range request not supported"]) {
+        "lies on a server that sends whole files only, and a table is read in parts; download it, and name the file"
+    } else if has(&["HTTP error", "timed out"]) {
+        "can't be reached: nothing answers there, or not in time. Is the address right, and the server running?"
+    } else {
+        "can't be read"
+    }
 }

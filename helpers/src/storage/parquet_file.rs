@@ -46,9 +46,19 @@ impl<'a> ParquetFile<'a> {
         }
         let mut reader = ParquetReader::new(self.open()?);
         let footer = quietly(|| reader.get_metadata().and_then(|metadata| footer_of(metadata)));
-        footer
-            .and_then(|footer| footer.map_err(|cause| cause.to_string()))
-            .map_err(|cause| self.damaged("its footer", &cause))
+        footer.and_then(|footer| footer.map_err(|cause| cause.to_string())).map_err(|cause| {
+            if self.is_named_otherwise() { self.foreign() } else { self.damaged("its footer", &cause) }
+        })
+    }
+
+    /// Whether it has the ending of another format.
+    fn is_named_otherwise(self) -> bool {
+        let extension = self.path.extension().map(|extension| extension.to_ascii_lowercase());
+        extension.is_some_and(|extension| extension != "parquet" && extension != "pq")
+    }
+
+    fn foreign(self) -> Error {
+        Error::data(self.path, "is neither CSV nor Parquet; read it with polars, and give the frame to Scan::run_on")
     }
 
     /// Some of its rows; fewer where it ends before.

@@ -72,8 +72,8 @@ pub struct Filter {
 }
 
 impl Scan {
-    /// All rows, as one group, streaming; nothing but their number is computed. `path` is a file, a folder of files, or an
-    /// `s3://` URL as for [`Store::open`].
+    /// All rows, as one group, streaming; nothing but their number is computed. `path` is a file, a folder of files, or a URL, as
+    /// for [`Store::open`]; or, for [`Scan::run_on`], any name.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -136,18 +136,58 @@ impl Scan {
     /// with the URL that can't be reached; [`Error::InvalidInput`] for a shard without files or row groups, and an option that is
     /// none; [`Error::Interrupted`].
     pub fn run(&self) -> Result<ScanRun> {
+        self.measured(|| {
+            let store = Store::reach(self.path.clone(), self.store_options.clone())?;
+            let share = self.shard.share(&store)?;
+            let computed = self.in_background(rows(&store, &share)?)?;
+            let groups = computed.map_err(|cause| self.explain(&store, &share, &cause))??;
+            Ok((groups, share.by))
+        })
+    }
+
+    /// Computes the same of rows that polars describes: of another format, a join, or a frame that is in memory. They are read in
+    /// this process; [`crate::experiment::in_fresh_process`] knows files and URLs only. The path is their name in messages.
+    ///
+    /// ```
+    /// use onramp::polars::prelude::*;
+    /// use onramp::prelude::*;
+    ///
+    /// let cars = df!["lane" => [1, 1, 2], "seconds" => [2.0, 4.0, 5.0]]?;
+    /// let lanes = df!["lane" => [1, 2], "limit" => [100, 80]]?;
+    /// let rows = cars.lazy().inner_join(lanes.lazy(), col("lane"), col("lane"));
+    /// let run = Scan::new("cars").by("limit").mean_of(["seconds"]).run_on(rows)?;
+    /// assert_eq!((run.groups[1].key, run.groups[1].means[0]), (100.0, 3.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the name and polars' words for what can't be read or computed, or for a column that is missing or holds
+    /// no numbers; [`Error::InvalidInput`] for a shard or a store's options; [`Error::Interrupted`].
+    pub fn run_on(&self, rows: LazyFrame) -> Result<ScanRun> {
+        if self.shard != Shard::WHOLE || self.store_options != StoreOptions::default() {
+            return Err(Error::invalid(format!(
+                "{} is a polars frame, which has no files to share and no store; leave out shard, shard_by and store_option, and \
+                 give a worker its part with the frame's own filter or slice",
+                self.path.display()
+            )));
+        }
+        self.measured(|| {
+            let groups = self.in_background(rows)?.map_err(|cause| self.unreadable(&cause))??;
+            Ok((groups, None))
+        })
+    }
+
+    /// The groups, and what they cost.
+    fn measured(&self, compute: impl FnOnce() -> Result<(Vec<Group>, Option<ShardBy>)>) -> Result<ScanRun> {
         // Pieces of a table come and go; their memory is kept for the next.
         process::prepare();
         let memory = memory::Watch::start()?;
         let start = Instant::now();
-        let store = Store::reach(self.path.clone(), self.store_options.clone())?;
-        let share = self.shard.share(&store)?;
-        let computed = self.in_background(rows(&store, &share)?)?;
-        let groups = computed.map_err(|cause| self.explain(&store, &share, &cause))??;
+        let (groups, shared_by) = compute()?;
         let seconds = start.elapsed().as_secs_f64();
         let (memory_before_bytes, peak_memory_bytes) = memory.finish();
         let scan = Self { store_options: self.store_options.public(), ..self.clone() };
-        Ok(ScanRun { scan, shared_by: share.by, groups, seconds, peak_memory_bytes, memory_before_bytes })
+        Ok(ScanRun { scan, shared_by, groups, seconds, peak_memory_bytes, memory_before_bytes })
     }
 
     /// Computes on a thread of its own, so that this one can look at whether the learner wants to stop: the groups, or polars'
@@ -175,6 +215,7 @@ impl Scan {
             }
         }
     }
+
     /// Which part it reads, for the table.
     pub(super) fn part(&self, unit: ShardBy) -> String {
         let Shard { rank, world_size, .. } = self.shard;
@@ -195,6 +236,10 @@ impl Scan {
         {
             return fault;
         }
+        self.unreadable(cause)
+    }
+
+    fn unreadable(&self, cause: &str) -> Error {
         let cause = cause.lines().next().unwrap_or_default();
         Error::data(&self.path, format!("can't be read ({cause})"))
     }

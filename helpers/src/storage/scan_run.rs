@@ -18,7 +18,7 @@ pub struct Group {
     pub means: Vec<f64>,
 }
 
-/// The result of [`Scan::run`].
+/// The result of [`Scan::run`] and [`Scan::run_on`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRun {
     /// What was read.

@@ -94,7 +94,8 @@ impl Store {
 
     /// A table that is there: a CSV or Parquet file, or a folder with Parquet files in it or in folders below it, or else with
     /// CSV files. An `s3://` URL names such a file, folder, or pattern (`s3://bucket/table/part=*/rows.parquet`) in an object
-    /// store; `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on are taken from the environment.
+    /// store; `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on are taken from the environment. An `http://` or `https://` URL
+    /// names one file.
     ///
     /// # Errors
     /// [`Error::Data`] when there is nothing, or a file is missing of a table that was written by [`Store::write`].
@@ -202,7 +203,7 @@ fn remote(url: &str, options: &StoreOptions) -> Result<(Vec<PathBuf>, Option<Man
     let path = Path::new(url);
     let is_pattern = url.contains(['*', '[']);
     let is_file = [".parquet", ".pq", ".csv"].iter().any(|ending| url.to_lowercase().ends_with(ending));
-    if is_file && !is_pattern {
+    if is_file && !is_pattern || object_store::is_web(url) {
         // Only asks whether it is there.
         object_store::size(url, options)?;
         return Ok((vec![path.to_path_buf()], None));

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::{complaint, guess};
 use onramp::prelude::*;
+use onramp::serving::ScalingCase;
 
 fn small_training() -> Training {
     Training::new(Mlp::new(16).inputs(64)).data(Source::digits()).steps(30).seed(2)
@@ -70,8 +71,45 @@ fn every_experiment_survives_json() {
         Experiment::WrongParallelism(WrongParallelism::new(Mlp::new(32)), guess()),
         Experiment::Train(small_training()),
         Experiment::StepTime(StepTime::new(Mlp::new(64)).rows(8).threads(2)),
+        Experiment::InferenceTime(InferenceTime::new(Mlp::new(64)).rows([1, 3]).on_core(1)),
+        Experiment::Feedback(Feedback::new(9_000).inputs_shift(3_000, 1.5).retrain(Retrain::OnDriftOrAccuracy)),
+        Experiment::Cascade(Cascade::new(Mlp::new(8), Mlp::new(64), Link::data_center()).thresholds([0.5])),
+        Experiment::NeighbourSearch(NeighbourSearch::new().limit_seconds(0.01).probes([3])),
+        Experiment::Stages(Stages::new().training().faster(Stage::Parse, 2)),
+        Experiment::Chain(Chain::new([1, 3]).hedge(Hedge::at_percentile(0.95)).optional(0)),
+        Experiment::ScalingReplay(
+            ScalingReplay::new(HpaRule::new(14.0)).log(RequestLog::new(100, Arrivals::Poisson { per_second: 9.0 })),
+        ),
     ];
     for experiment in experiments {
         assert_eq!(Experiment::from_json(&experiment.to_json().unwrap()).unwrap(), experiment);
     }
+}
+
+#[test]
+fn experiments_with_serving_run_in_a_fresh_process() {
+    let outcome = |experiment| in_fresh_process(&experiment).unwrap();
+    let time = InferenceTime::new(Mlp::new(16)).rows([1, 8]).samples(1);
+    let Outcome::InferenceTime(run) = outcome(Experiment::InferenceTime(time.clone())) else { panic!("not its times") };
+    assert_eq!((run.experiment, run.seconds.len()), (time, 2));
+
+    let replay = ScalingReplay::new(HpaRule::new(14.0)).cold_starts([0.0, 3.0]).seconds(100.0);
+    let Outcome::ScalingReplay(run) = outcome(Experiment::ScalingReplay(replay.clone())) else { panic!("no replay") };
+    let here = replay.run().unwrap();
+    let areas = |cases: Vec<ScalingCase>| cases.into_iter().map(|case| case.backlog_request_seconds);
+    for (its, own) in areas(run.cases).zip(areas(here.cases)) {
+        assert!((its - own).abs() < 1e-9 * own, "{its} there, {own} here");
+    }
+
+    // Its hops are processes of their own.
+    let chain = Chain::new([2]).calls(5);
+    let Outcome::Chain(run) = outcome(Experiment::Chain(chain)) else { panic!("no chain") };
+    assert_eq!((run.points[0].hops, run.points[0].latencies_seconds.len()), (2, 5), "{:?}", run.points[0].failures);
+
+    let stages = Stages::new().rows(400, 200).faster(Stage::Parse, 2);
+    assert!(matches!(outcome(Experiment::Stages(stages)), Outcome::Stages(_)));
+    let feedback = Feedback::new(1_000);
+    assert!(matches!(outcome(Experiment::Feedback(feedback)), Outcome::Feedback(_)));
+    let search = NeighbourSearch::new().rows([1_000, 10_000]);
+    assert_eq!(complaint(in_fresh_process(&Experiment::NeighbourSearch(search.clone()))), complaint(search.run()));
 }

@@ -82,6 +82,9 @@ fn a_burst_at_the_edge_overflows_into_the_cloud() {
     // At most 20 wait at the edge, 10 ms each.
     assert!(replay.seconds(false).1 <= 0.2 + 1e-9);
     assert_eq!(replay, burst.run(run()).unwrap());
+    let outcome = in_fresh_process(&Experiment::Burst(burst, run().clone())).unwrap();
+    let Outcome::Burst(there) = outcome else { panic!("another experiment answered") };
+    assert_eq!(there.table(), replay.table());
     let text = replay.table().to_string();
     assert!(text.contains("because the edge was full") && text.contains("replayed"), "{text}");
     assert!(replay.figure().unwrap().to_string().contains("shed with the cloud"));

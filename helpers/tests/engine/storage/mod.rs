@@ -1,7 +1,8 @@
-//! Tables on the disk and in an object store.
+//! Tables on the disk, in an object store, and as polars describes them.
 
 mod batches;
 mod faults;
+mod frames;
 mod group_means;
 mod layouts;
 mod object_store;

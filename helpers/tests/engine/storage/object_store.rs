@@ -1,4 +1,4 @@
-//! Tables in an object store: a small server on loopback that speaks as much of S3 as a reader asks for.
+//! Tables in an object store and on the web: a small server on loopback that speaks as much of S3 as a reader asks for.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -25,6 +25,10 @@ struct S3 {
 #[derive(Clone, Copy, PartialEq)]
 enum Manner {
     Answers,
+    /// Does not ask who it is.
+    IsOpen,
+    /// The same, and sends whole files only.
+    IsSimple,
     /// Takes the connection, and says nothing.
     IsSilent,
     /// Says that it is overloaded.
@@ -88,12 +92,13 @@ fn answer(connection: TcpStream, folder: &Path, manner: Manner, sent: &AtomicUsi
         let (method, target) = (words.next()?, words.next()?.replace("%2F", "/").replace("%3D", "="));
         let (status, headers, body) = if manner == Manner::IsBusy {
             ("503", String::new(), Vec::new())
-        } else if !is_known {
+        } else if !is_known && manner == Manner::Answers {
             ("403 Forbidden", String::new(), b"<Error><Code>InvalidAccessKeyId</Code></Error>".to_vec())
         } else if let Some((bucket, query)) = target.split_once('?') {
             listed(&folder.join(bucket.trim_matches('/')), query)
         } else {
-            object(&folder.join(target.trim_matches('/')), range.as_deref())
+            let range = range.as_deref().filter(|_| manner != Manner::IsSimple);
+            object(&folder.join(target.trim_matches('/')), range)
         };
         let length = body.len();
         write!(output, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n").ok()?;
@@ -229,8 +234,8 @@ fn a_store_that_refuses_says_what_to_do() {
     says(server.scan("s3://course/rows").store_option("aws_endpoint_url", "1"), &["has no kind; write http://"]);
     says(server.scan("s3://course/rows").store_option("colour", "red"), &["'colour' is no option of an S3 store"]);
     says(server.scan("s3:///rows"), &["s3:///rows names no bucket"]);
-    for url in ["https://example.org/t.parquet", "gs://bucket/t.parquet", "file:///t.parquet"] {
-        says(server.scan(url), &[url, "s3:// is the only kind of URL"]);
+    for url in ["gs://bucket/t.parquet", "file:///t.parquet", "ftp://127.0.0.1/t.parquet"] {
+        says(server.scan(url), &[url, "s3://, http:// and https:// are the kinds of URL"]);
     }
     let text = complaint(Store::write("s3://course/new", Teacher::new(10), PARTS));
     assert!(text.contains("s3://course/new can't be written") && !Path::new("s3:").exists(), "{text}");
@@ -252,6 +257,41 @@ fn a_store_that_refuses_says_what_to_do() {
     damaged[4..400].fill(0xff);
     fs::write(&parts[1], damaged).unwrap();
     says(server.scan("s3://course/rows").mean_of(["x0"]), &["part=1/rows.parquet", "row group 0 (rows 0 to 4095)"]);
+}
+
+#[test]
+fn a_file_on_the_web_is_the_one_that_was_put_there() {
+    let folder = folder();
+    let here = |name: &str| folder.path().join(name);
+    // Two row groups.
+    Store::write(here("t.parquet"), Teacher::new(300_000).columns(3), Layout::Parquet).unwrap();
+    Store::write(here("t.csv"), Teacher::new(5_000).columns(3), Layout::Csv).unwrap();
+    let server = S3::start(folder.path(), Manner::IsOpen);
+    let there = |name: &str| format!("{}/{name}", server.endpoint);
+    for name in ["t.parquet", "t.csv"] {
+        let of = |scan: Scan| scan.by("label").mean_of(["x0", "x2"]).filter("x1", -0.5, 2.0).run().unwrap();
+        close(&of(Scan::new(there(name))), &of(Scan::new(here(name))));
+    }
+    let shares = (0..2).map(|rank| Scan::new(there("t.parquet")).shard(rank, 2).run().unwrap().rows());
+    assert_eq!(shares.collect::<Vec<_>>(), [262_144, 37_856]);
+    let store = Store::open(there("t.parquet")).unwrap();
+    assert_eq!(store.bytes().unwrap(), fs::metadata(here("t.parquet")).unwrap().len());
+    let first = |store: &Store| rows_of(&mut Batches::of(store, "label").rows(500).window(1).start().unwrap(), 2);
+    assert!(first(&store) == first(&Store::open(here("t.parquet")).unwrap()));
+
+    let says = |scan: Scan, words: &str| {
+        let text = complaint(scan.run());
+        assert!(text.contains("http://127.0.0.1:") && text.contains(words), "{text}");
+    };
+    says(Scan::new(there("none.parquet")), "none.parquet is missing; look at the address");
+    for name in ["", "tables/", "*.parquet"] {
+        says(Scan::new(there(name)), "names no file, and the web has no folders");
+    }
+    says(Scan::new(there("t.csv")).store_option("aws_region", "x"), "'aws_region' is an option of an S3 store; http");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    says(Scan::new(format!("http://{closed}/t.parquet")), "t.parquet can't be reached: nothing answers there");
+    let simple = S3::start(folder.path(), Manner::IsSimple);
+    says(Scan::new(format!("{}/t.parquet", simple.endpoint)), "lies on a server that sends whole files only");
 }
 
 #[test]
