@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use onramp::prelude::*;
 
-use super::backends::with_each_program;
+use super::backends::{wait_until, with_each_program};
 use super::complaint;
 use super::support::predict;
 use crate::again::{press_soon, with_stop_button};
@@ -31,15 +31,6 @@ fn load(address: impl Fn() -> String, requests_per_second: f64, mut goes_on: imp
     answers.iter().collect()
 }
 
-/// Waits until it is so; the time is only there to end a test that fails.
-fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn server() -> Server {
     Server::timed(ServiceTime::constant(0.02)).queue_bound(10_000).deadline(30.0)
 }
@@ -51,11 +42,11 @@ fn replicas_come_with_the_load_and_go_with_it_and_no_request_is_lost() {
     let replicas = ReplicaProcesses::new(server());
     let rotation = replicas.rotation();
     let autoscaler = Autoscaler::new(rule).start(replicas).unwrap();
-    eventually("a first replica", || rotation.next_address().is_some());
+    wait_until("a first replica", || rotation.next_address().is_some());
     let next = || rotation.next_address().expect("there is always a replica");
     let mut answers = load(next, 100.0, |passed| passed.as_secs_f64() < 4.0);
     answers.extend(load(next, 5.0, |passed| passed.as_secs_f64() < 3.0));
-    eventually("fewer replicas", || rotation.addresses().len() < 3);
+    wait_until("fewer replicas", || rotation.addresses().len() < 3);
     assert!(autoscaler.is_running());
     let run = autoscaler.stop().unwrap();
     assert!(answers.len() > 300, "{}", answers.len());
@@ -76,7 +67,7 @@ fn a_replica_that_does_not_start_is_tried_five_times_and_then_told() {
     let mut replicas = ReplicaProcesses::new(server().listen(&address)).pause_after_failure(0.02).unwrap();
     replicas.scale_to(1).unwrap();
     let mut text = String::new();
-    eventually("the end of all tries", || match replicas.ready() {
+    wait_until("the end of all tries", || match replicas.ready() {
         Ok(ready) => {
             assert_eq!(ready, 0);
             false
@@ -93,17 +84,17 @@ fn a_replica_that_does_not_start_is_tried_five_times_and_then_told() {
     // Another number is another reason to try.
     drop(taken);
     replicas.scale_to(2).unwrap();
-    eventually("a replica where the port is free again", || replicas.ready().unwrap() == 1);
+    wait_until("a replica where the port is free again", || replicas.ready().unwrap() == 1);
 }
 
 #[test]
 fn a_replica_that_was_killed_is_reported_and_replaced() {
     let mut replicas = ReplicaProcesses::new(server());
     replicas.scale_to(1).unwrap();
-    eventually("a replica", || replicas.ready().unwrap() == 1);
+    wait_until("a replica", || replicas.ready().unwrap() == 1);
     let first = replicas.process_ids()[0];
     std::process::Command::new("kill").args(["-9", &first.to_string()]).status().unwrap();
-    eventually("another one", || replicas.ready().unwrap() == 1 && replicas.process_ids()[0] != first);
+    wait_until("another one", || replicas.ready().unwrap() == 1 && replicas.process_ids()[0] != first);
     let reports = replicas.reports();
     assert!(reports[0].contains("ended by itself"), "{reports:?}");
     assert_eq!(predict(&replicas.rotation().next_address().unwrap(), "[[0]]").status, 200);
@@ -227,17 +218,17 @@ fn a_deployment_grows_and_shrinks_behind_its_balancer_and_no_request_fails() {
 fn a_deployment_replaces_a_replica_that_died_and_keeps_at_least_one() {
     with_each_program(|program| {
         let mut deployment = Deployment::new(server()).replicas(2).with(program).start().unwrap();
-        eventually("both are ready", || deployment.ready().unwrap() == 2);
+        wait_until("both are ready", || deployment.ready().unwrap() == 2);
         let first = deployment.replica(1).unwrap().process_id();
         deployment.kill(1).unwrap();
-        eventually("another one", || {
+        wait_until("another one", || {
             deployment.ready().unwrap() == 2 && deployment.replica(1).unwrap().process_id() != first
         });
         let reports = deployment.reports();
         assert!(reports.len() == 1 && reports[0].contains("replica 1 at"), "{reports:?}");
         assert!(complaint(deployment.scale_to(0)).contains("at least 1"));
         deployment.scale_to(1).unwrap();
-        eventually("one less", || deployment.ready().unwrap() == 1 && deployment.replicas() == 1);
+        wait_until("one less", || deployment.ready().unwrap() == 1 && deployment.replicas() == 1);
         assert_eq!(predict(deployment.address(), "[[0]]").status, 200);
     });
 }
@@ -253,7 +244,7 @@ fn stop_ends_an_autoscaler() {
         let error = autoscaler.run(&mut counted(), 3_000.0).unwrap_err();
         press.join().unwrap();
         assert!(matches!(error, Error::Interrupted), "{error}");
-        eventually("the end of the other one", || !running.is_running());
+        wait_until("the end of the other one", || !running.is_running());
         assert!(matches!(running.stop(), Err(Error::Interrupted)));
     });
 }

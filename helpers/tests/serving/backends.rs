@@ -12,7 +12,7 @@ use onramp::serving::{Balancer, Program};
 use super::support::JSON;
 
 /// Nothing in these tests may take longer.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a backend does with a request that is not a health check.
 #[derive(Debug, Clone, Copy, PartialEq)]
