@@ -22,8 +22,10 @@ use crate::machine;
 
 /// The weight of the last batch in the mean time of a row.
 const SMOOTHING: f64 = 0.1;
-/// That the worker computes before the connections on its thread have their turn, unless its queue is empty before. Shorter
-/// turns answer the first of several requests sooner; in longer ones the parameters stay in the core's cache.
+/// That the worker computes at least before the connections on its thread have their turn, unless its queue is empty before.
+/// Shorter turns answer the first of several requests sooner; in longer ones the parameters stay in the core's cache. When the
+/// connections' turns are longer, because there is more to do than can be done, so are the worker's: refusing must not take
+/// the time of what was taken on.
 const TURN: Duration = Duration::from_micros(500);
 
 /// When a batch is taken.
@@ -178,7 +180,7 @@ impl Shared {
 
     async fn work(&self, work: &Work, watch: impl Fn(Batch)) {
         let mut scratch = work.scratch();
-        let mut turn = Instant::now();
+        let (mut turn, mut turn_length) = (Instant::now(), TURN);
         while let Some(mut jobs) = self.next_batch().await {
             let start = Instant::now();
             let counts: Vec<usize> = jobs.iter().map(|job| job.count).collect();
@@ -204,9 +206,11 @@ impl Shared {
                     let _ = job.answer.send(Err(Refusal::Failed(cause.to_string())));
                 }),
             }
-            if turn.elapsed() > TURN {
+            if turn.elapsed() > turn_length {
+                let end = Instant::now();
                 tokio::task::yield_now().await;
                 turn = Instant::now();
+                turn_length = TURN.max(turn - end);
             }
         }
     }
