@@ -44,15 +44,6 @@ impl Client {
         let late = |_| Error::Service(format!("{address} did not answer within {} s", timeout.as_secs_f64()));
         answered.await.map_err(late)?
     }
-
-    /// Gets a page.
-    ///
-    /// # Errors
-    /// As for [`Client::send`].
-    pub(crate) async fn get(&self, address: &str, timeout: Duration) -> Result<Response<Bytes>> {
-        let request = Request::get(address).body(Full::default());
-        self.send(request.map_err(|cause| Error::invalid(format!("{address} is no address ({cause})")))?, timeout).await
-    }
 }
 
 /// The innermost cause says most: that of a refused connection is below two others.

@@ -11,13 +11,18 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use axum::http::Request;
+use axum::http::header::AUTHORIZATION;
+use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::balancer::Balancer;
+use super::client::Client;
 use super::hops::Hop;
 use super::http;
 use super::listener::Listener;
+use super::runtime::block_on;
 use super::server::Server;
 use super::state::StateServer;
 use super::stop::Stop;
@@ -30,6 +35,8 @@ use crate::machine;
 const START: Duration = Duration::from_secs(30);
 /// A service that has not ended so long after SIGTERM is killed.
 const END: Duration = Duration::from_secs(15);
+/// A service that takes longer to tell its metrics counts as one without.
+const METRICS: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 /// Of a service's log, the last so many lines are kept.
 const LOG_LINES: usize = 500;
@@ -69,6 +76,8 @@ struct Listening {
 pub struct ServiceProcess {
     child: Child,
     address: String,
+    token: Option<String>,
+    client: Client,
     log: Arc<Mutex<VecDeque<String>>>,
     /// When it closes, the service ends: so none outlives the process that started it, however that one ended.
     _lifeline: ChildStdin,
@@ -119,7 +128,8 @@ impl Service {
         let mut lifeline = lifeline.ok_or_else(|| Error::Worker("a service has no standard input".to_string()))?;
         // A service that ended before it read this says itself why.
         let _ = lifeline.write_all(order.as_bytes()).and_then(|()| lifeline.write_all(b"\n"));
-        let mut process = ServiceProcess { child, address: String::new(), log, _lifeline: lifeline };
+        let (address, token, client) = (String::new(), self.listener().token.clone(), Client::new());
+        let mut process = ServiceProcess { child, address, token, client, log, _lifeline: lifeline };
         let start = Instant::now();
         let line = loop {
             check_interrupt()?;
@@ -273,6 +283,47 @@ impl ServiceProcess {
         // SAFETY: sysconf only reads the configuration of the running system.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         Ok(pages * u64::try_from(page).unwrap_or(0))
+    }
+
+    /// Processor time that its threads have used, in seconds, to a hundredth of one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it has ended.
+    pub fn processor_seconds(&self) -> Result<f64> {
+        let place = format!("/proc/{}/stat", self.process_id());
+        let text = fs::read_to_string(&place).map_err(|cause| Error::io(format!("reading {place}"), cause))?;
+        // The program's name, in parentheses, may have spaces. From the state after it on, the times are the 12th and 13th.
+        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: f64 =
+            after_name.split_whitespace().skip(11).take(2).filter_map(|time| time.parse::<f64>().ok()).sum();
+        // SAFETY: sysconf only reads the configuration of the running system.
+        let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+        Ok(ticks / per_second as f64)
+    }
+
+    /// The value of one of its metrics now, by its name at `/metrics`, such as `onramp_inference_seconds_sum`; summed over
+    /// its labels. None when it has not counted such a thing.
+    ///
+    /// # Errors
+    /// [`Error::Service`] when it does not answer within a second, or has no metrics.
+    pub fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let address = format!("{}/metrics", self.url());
+        let mut request = Request::get(&address);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::default());
+        let request = request.map_err(|cause| Error::invalid(format!("{address} can't be asked ({cause})")))?;
+        let page = block_on(self.client.send(request, METRICS))?;
+        if !page.status().is_success() {
+            return Err(Error::Service(format!("{address} answered with {}, and no metrics", page.status())));
+        }
+        let text = String::from_utf8_lossy(page.body());
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+            rest.rsplit(' ').next()?.parse::<f64>().ok()
+        });
+        Ok(values.reduce(|sum, value| sum + value))
     }
 
     /// The last 500 lines of what it wrote to standard error.

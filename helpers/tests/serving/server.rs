@@ -194,10 +194,11 @@ fn requests_that_come_together_share_a_batch() {
             scope.spawn(|| assert_eq!(predict(address, "[[1]]").status, 200));
         }
     });
-    let metrics = get(address, "/metrics").text();
-    let batches = metrics.lines().find_map(|line| line.strip_prefix("onramp_batch_rows_count ")).unwrap();
-    assert!((3..=4).contains(&batches.parse::<u32>().unwrap()), "{metrics}");
-    assert!(metrics.contains("onramp_batch_rows_sum 9.0\n"), "{metrics}");
+    let batches = server.metric("onramp_batch_rows_count").unwrap().unwrap();
+    assert!([3.0, 4.0].contains(&batches), "{batches}");
+    assert_eq!(server.metric("onramp_batch_rows_sum").unwrap(), Some(9.0));
+    assert_eq!(server.metric("onramp_requests_total").unwrap(), Some(9.0));
+    assert_eq!(server.metric("onramp_batch").unwrap(), None);
 }
 
 #[test]
@@ -243,6 +244,8 @@ fn beyond_this_machine_a_token_is_needed() {
     }
     let answer = ask(server.address(), "POST", "/predict", &[JSON, ("authorization", "Bearer open sesame")], body);
     assert_eq!((answer.status, get(server.address(), "/ready").status), (200, 200));
+    // The process that started it knows the token.
+    assert_eq!(server.metric("onramp_batch_rows_sum").unwrap(), Some(1.0));
 }
 
 #[test]

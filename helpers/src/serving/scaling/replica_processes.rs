@@ -13,13 +13,9 @@ use super::Replicas;
 use super::starts::{Starts, finished, thread};
 use crate::error::{Error, Result};
 use crate::measure::Provenance;
-use crate::serving::client::Client;
-use crate::serving::runtime::block_on;
 use crate::serving::{Server, ServiceProcess};
 
-/// A replica that takes longer to tell its metrics counts as one without.
-const METRICS: Duration = Duration::from_secs(1);
-/// The counter that each server has: predictions by how they ended.
+/// The counter that each server has: requests by path and by how they ended.
 const REQUESTS_METRIC: &str = "onramp_requests_total";
 
 /// The addresses of the replicas that take requests, in turn. Clones share them.
@@ -41,7 +37,6 @@ pub struct ReplicaProcesses {
     stopping: Vec<JoinHandle<Result<()>>>,
     rotation: Rotation,
     reports: Vec<String>,
-    client: Client,
 }
 
 #[derive(Debug)]
@@ -83,7 +78,6 @@ impl ReplicaProcesses {
             stopping: Vec::new(),
             rotation: Rotation::default(),
             reports: Vec::new(),
-            client: Client::new(),
         }
     }
 
@@ -150,15 +144,6 @@ impl ReplicaProcesses {
     fn leave(&mut self, replica: &Replica) {
         self.rotation.lock().retain(|address| address != replica.process.address());
     }
-
-    /// How many predictions this replica has answered or refused since it started.
-    fn count(&self, replica: &Replica) -> Result<f64> {
-        let address = format!("{}/metrics", replica.process.url());
-        let page = block_on(self.client.get(&address, METRICS))?;
-        let text = String::from_utf8_lossy(page.body());
-        let lines = text.lines().filter_map(|line| line.strip_prefix(REQUESTS_METRIC));
-        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-    }
 }
 
 impl Replicas for ReplicaProcesses {
@@ -182,8 +167,9 @@ impl Replicas for ReplicaProcesses {
         self.tend()?;
         let mut rates = Vec::new();
         for index in 0..self.running.len() {
-            match self.count(&self.running[index]) {
+            match self.running[index].process.metric(REQUESTS_METRIC) {
                 Ok(count) => {
+                    let count = count.unwrap_or(0.0);
                     let now = Instant::now();
                     let (before, had) = std::mem::replace(&mut self.running[index].counted, (now, count));
                     let seconds = now.duration_since(before).as_secs_f64();
