@@ -12,7 +12,7 @@ use onramp::load::{Capacity, Load, LoadRun};
 use onramp::machine::Machine;
 use onramp::measure::Estimate;
 use onramp::model::Mlp;
-use onramp::serving::{Deployment, Policy, Program, Server, ServiceTime};
+use onramp::serving::{Deployment, Policy, Program, Server, ServiceProcess, ServiceTime};
 use serde::Serialize;
 
 type Result<T> = std::result::Result<T, Error>;
@@ -21,7 +21,7 @@ const SERVER_CORE: usize = 0;
 const GENERATOR_CORE: usize = 1;
 const COLUMNS: usize = 784;
 /// The widths of the models, M(w), that are served.
-const WIDTHS: [usize; 3] = [256, 1024, 2048];
+const WIDTHS: [usize; 4] = [256, 1024, 2048, 4096];
 /// The model of the long runs and of the comparison.
 const WIDTH: usize = 256;
 const OVERLOADED_WIDTH: usize = 1024;
@@ -129,38 +129,36 @@ impl Benchmark {
         Ok(())
     }
 
-    /// A long load below the capacity.
+    /// A long load below the capacity, and then the server that bore it in turn with a new one: what other programs on the
+    /// machine did meanwhile is not the server's growing old.
     fn soak(&self, capacity: f64) -> Result<Vec<Row>> {
         eprintln!("{} s at 80 % of the capacity", self.soak_seconds);
         let server = served(WIDTH).start_on_core(SERVER_CORE)?;
-        let load = json_load(server.address()).rate(0.8 * capacity);
-        // What a server needs for its first requests is no growth.
-        load.clone().seconds(5.0).run()?;
+        let rate = 0.8 * capacity;
+        let load = |server: &ServiceProcess| json_load(server.address()).rate(rate);
+        // What a server needs for each of its connections is no growth: so many come that all are opened.
+        json_load(server.address()).rate(3.0 * capacity).run()?;
         let before = server.memory_bytes()? as f64;
-        let run = load.seconds(self.soak_seconds).run()?;
+        let run = load(&server).seconds(self.soak_seconds).run()?;
         let growth = server.memory_bytes()? as f64 / before;
-        let p99: Vec<f64> = run.series.iter().filter_map(|second| second.p99_seconds).collect();
-        let third = (p99.len() / 3).max(1);
-        let middle = |part: &[f64]| Estimate::from_samples(part.to_vec()).map(|estimate| estimate.median);
-        let name =
-            |what: &str| format!("M({WIDTH}), {} s at {:.0} requests/s: {what}", self.soak_seconds, 0.8 * capacity);
-        let mut rows = vec![
-            Row::of("soak", name("requests that failed"), "", vec![run.due as f64 - run.succeeded() as f64])?,
-            Row::of("soak", name("memory after over before"), "times", vec![growth])?,
-        ];
-        if !p99.is_empty() {
-            let last = middle(&p99[p99.len() - third..])?;
-            rows.push(Row::of(
-                "soak",
-                name("p99 of a second, last third over first"),
-                "times",
-                vec![last / middle(&p99[..third])?],
-            )?);
-        }
-        if let Some(reason) = run.not_kept_up {
+        if let Some(reason) = &run.not_kept_up {
             eprintln!("{reason}");
         }
-        Ok(rows)
+        let new = served(WIDTH).start_on_core(SERVER_CORE)?;
+        json_load(new.address()).rate(3.0 * capacity).run()?;
+        let (mut aged, mut fresh) = (Vec::new(), Vec::new());
+        for _ in 0..REPEATS {
+            aged.push(kept_up(&load(&server).seconds(5.0))?.percentile(99.0)?);
+            fresh.push(kept_up(&load(&new).seconds(5.0))?.percentile(99.0)?);
+        }
+        let (aged, fresh) = (Estimate::from_samples(aged)?.median, Estimate::from_samples(fresh)?.median);
+        let name = |what: &str| format!("M({WIDTH}), {} s at {rate:.0} requests/s: {what}", self.soak_seconds);
+        let failed = (run.due - run.succeeded()) as f64;
+        Ok(vec![
+            Row::of("soak", name("requests that failed"), "", vec![failed])?,
+            Row::of("soak", name("memory after over before"), "times", vec![growth])?,
+            Row::of("soak", name("p99 afterwards over that of a new server, in turn"), "times", vec![aged / fresh])?,
+        ])
     }
 }
 
@@ -198,28 +196,39 @@ fn most(load: &Load) -> Result<f64> {
     }
 }
 
-/// What the server adds to the model at batch 1: the median latency of a light load, and the throughput that is left.
+/// What the server adds to the model at batch 1: to the latency under a light load, and to the processor time and so to the
+/// throughput of a server that is never idle. The model's part is what it took in that server at that time: cold after a pause, and
+/// beside the generator, it takes longer than alone in a loop, which the last row compares.
 fn own_cost(width: usize) -> Result<(Vec<Row>, f64)> {
     eprintln!("M({width}): the server's own cost");
     let server = Server::new(Mlp::new(width)).queue_bound(256).start_on_core(SERVER_CORE)?;
+    let count = |metric: &str| server.metric(metric).map(|value| value.unwrap_or(0.0));
+    let model = || -> Result<(f64, f64)> {
+        Ok((count("onramp_inference_seconds_sum")?, count("onramp_inference_seconds_count")?))
+    };
     let alone = InferenceTime::new(Mlp::new(width)).rows([1]).samples(1).on_core(SERVER_CORE);
-    let (mut latencies, mut costs, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut latencies, mut costs, mut own, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..REPEATS {
         let seconds = alone.run()?.seconds[0].median;
-        let tensor = predict(server.address()).tensor_rows(1, COLUMNS);
+        let before = model()?;
         let light = kept_up(&json_load(server.address()).rate(0.1 / seconds.max(2e-4)).constant())?;
+        let after = model()?;
         let median = light.percentile(50.0)?;
         latencies.push(median);
-        costs.push(1e3 * (median - seconds));
+        costs.push(1e3 * (median - (after.0 - before.0) / (after.1 - before.1)));
         // More than it can do, from so many connections that something always waits, and nothing is refused.
-        shares.push(most(&tensor.connections(16).rate(1.5 / seconds))? * seconds);
+        let flood = predict(server.address()).tensor_rows(1, COLUMNS).connections(16).rate(1.5 / seconds);
+        let (before, used) = (model()?, server.processor_seconds()?);
+        shares.push(most(&flood)? * seconds);
+        own.push(1.0 - (model()?.0 - before.0) / (server.processor_seconds()? - used));
     }
     let unloaded = Estimate::from_samples(latencies)?.median;
     let name = |what: &str| format!("M({width}), batch 1: {what}");
     Ok((
         vec![
-            Row::of("cost", name("median latency of JSON under light load, less the model's own time"), "ms", costs)?,
-            Row::of("cost", name("requests/s over what the model alone does, tensors"), "times", shares)?,
+            Row::of("cost", name("median latency of JSON under light load, less the model's time"), "ms", costs)?,
+            Row::of("cost", name("share of the processor time that is not the model's, tensors"), "", own)?,
+            Row::of("cost", name("requests/s over what the model alone does in a loop, tensors"), "times", shares)?,
         ],
         unloaded,
     ))
