@@ -75,7 +75,7 @@ fn read(path: &Path) -> Result<DataFrame> {
 
 /// The values of a column, or what is wrong with the first that is no finite number. Rows count from 1, after the
 /// header.
-fn numbers(column: &Column) -> Result<Vec<f64>, String> {
+pub(crate) fn numbers(column: &Column) -> Result<Vec<f64>, String> {
     let name = column.name();
     let missing = column.null_count();
     if missing > 0 {
@@ -86,7 +86,7 @@ fn numbers(column: &Column) -> Result<Vec<f64>, String> {
             if missing == 1 { "" } else { "s" }
         ));
     }
-    if !(column.dtype().is_primitive_numeric() || column.dtype() == &DataType::Boolean) {
+    if !(column.dtype().is_primitive_numeric() || column.dtype().is_decimal() || column.dtype().is_bool()) {
         let texts = column.cast(&DataType::String).map_err(|cause| cause.to_string())?;
         let texts = texts.str().map_err(|cause| cause.to_string())?;
         let first = texts.iter().flatten().position(|text| text.trim().parse::<f64>().is_err()).unwrap_or_default();
@@ -107,6 +107,20 @@ fn numbers(column: &Column) -> Result<Vec<f64>, String> {
             row + 1
         )),
         None => Ok(values),
+    }
+}
+
+/// A label column's values as classes, as they are numbered in it.
+pub(crate) fn classes(name: &str, values: &[f64]) -> Result<Vec<u32>, String> {
+    let is_class = |value: &f64| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(value);
+    match values.iter().position(|value| !is_class(value)) {
+        Some(row) => Err(format!(
+            "has {} in row {} of the column '{name}', but classes are numbered 0, 1, 2 and so on; choose another label \
+             column, or number the classes",
+            values[row],
+            row + 1
+        )),
+        None => Ok(values.iter().map(|value| *value as u32).collect()),
     }
 }
 

@@ -6,17 +6,22 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
-use polars::prelude::{DataFrame, DataType};
+use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
 use super::parquet_file::Columns;
 use super::shard::Shard;
 use super::{ParquetFile, ShardBy, Store, fault};
-use crate::data::{Batch, Dataset, shuffled_rows};
+use crate::data::{Batch, Dataset, file, shuffled_rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::interrupt::check_interrupt;
+
+/// Between two looks at whether the learner pressed Stop.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A description of batches; [`Batches::start`] begins to read.
 ///
@@ -258,33 +263,23 @@ impl Reader {
         labels: &mut Vec<u32>,
     ) -> Result<usize> {
         let unfit = |reason: String| Error::data(file, reason);
-        let names: Vec<&str> = frame.get_column_names().iter().map(|name| name.as_str()).collect();
-        if !self.columns.iter().map(|(name, _)| name).eq(&names) || frame.height() != rows {
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        // Files may have the columns in another order.
+        let in_order = frame.select(names.iter().copied()).ok().filter(|_| frame.width() == names.len());
+        let Some(frame) = in_order.filter(|_| frame.height() == rows) else {
             return Err(unfit("has changed since the batches began; start again".to_string()));
-        }
+        };
         let label = self.description.label.as_str();
         if !names.contains(&label) {
             return Err(unfit(format!("has no column '{label}'; its columns are {}", names.join(", "))));
         }
         let mut columns: Vec<Vec<f32>> = Vec::new();
         for column in frame.columns() {
-            let name = column.name();
-            let no_number = |cause: polars::prelude::PolarsError| {
-                let cause = cause.to_string();
-                unfit(format!("has no numbers in the column '{name}' ({})", cause.lines().next().unwrap_or_default()))
-            };
-            if column.null_count() > 0 {
-                return Err(unfit(format!(
-                    "has {} missing values in the column '{name}'; fill them in",
-                    column.null_count()
-                )));
-            }
-            if name.as_str() == label {
-                let classes = column.strict_cast(&DataType::UInt32).map_err(no_number)?;
-                labels.extend(classes.u32().map_err(no_number)?.into_no_null_iter());
+            let values = file::numbers(column).map_err(unfit)?;
+            if column.name().as_str() == label {
+                labels.extend(file::classes(label, &values).map_err(unfit)?);
             } else {
-                let values = column.cast(&DataType::Float32).map_err(no_number)?;
-                columns.push(values.f32().map_err(no_number)?.into_no_null_iter().collect());
+                columns.push(values.into_iter().map(|value| value as f32).collect());
             }
         }
         features.reserve(frame.height() * columns.len());
@@ -310,7 +305,13 @@ impl BatchStream {
         while self.current.is_empty() {
             let gone =
                 || Error::Worker("the thread that reads ahead has ended after its error; start again".to_string());
-            let (at, rows) = self.windows.recv().map_err(|_| gone())??;
+            let (at, rows) = loop {
+                match self.windows.recv_timeout(LOOK) {
+                    Ok(window) => break window?,
+                    Err(RecvTimeoutError::Timeout) => check_interrupt()?,
+                    Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+                }
+            };
             let order = shuffled_rows(rows.rows(), mixed(self.description.seed, at.pass, at.window as u64 + 1));
             let batches = order.chunks(self.description.rows).map(<[usize]>::to_vec);
             // After a restart the first window has been used in part.

@@ -94,9 +94,15 @@ impl GroupMeans {
     /// [`Error::Data`] for a column that is missing or holds no numbers.
     fn check(&self, schema: &Schema) -> Result<()> {
         let Scan { path, by, mean_of, filter, .. } = &self.scan;
+        if let Some(Filter { column, from, to }) =
+            filter.as_ref().filter(|filter| filter.from.is_nan() || filter.to.is_nan())
+        {
+            let text = format!("no value of '{column}' is at least {from} and below {to}; give two numbers");
+            return Err(Error::invalid(text));
+        }
         for column in mean_of.iter().chain(by).chain(filter.as_ref().map(|filter| &filter.column)) {
             match schema.get(column.as_str()) {
-                Some(kind) if kind.is_primitive_numeric() || kind.is_bool() => {}
+                Some(kind) if kind.is_primitive_numeric() || kind.is_decimal() || kind.is_bool() => {}
                 Some(kind) => {
                     return Err(Error::data(
                         path,

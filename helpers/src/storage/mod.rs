@@ -6,6 +6,7 @@
 //! - [`Scan`]: reading a store and computing means of groups, eagerly or streaming, timed and with its memory
 //! - [`Batches`]: a training run's batches from a store, a part of it in memory at a time
 
+mod any_number;
 mod batches;
 mod fault;
 mod group_means;

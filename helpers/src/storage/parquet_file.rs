@@ -11,6 +11,7 @@ use polars::prelude::{
 
 use super::object_store::{self, StoreOptions};
 use super::quiet::quietly;
+use super::store::ending;
 use super::{Store, url};
 use crate::error::{Error, Result};
 
@@ -42,19 +43,20 @@ impl<'a> ParquetFile<'a> {
     pub(super) fn footer(self) -> Result<Footer> {
         if let Some(url) = url(self.path) {
             let metadata = object_store::footer(url, self.options)?;
-            return footer_of(&metadata).map_err(|cause| self.damaged("its footer", &cause.to_string()));
+            return flat(quietly(|| footer_of(&metadata))).map_err(|cause| self.damaged("its footer", &cause));
         }
         let mut reader = ParquetReader::new(self.open()?);
-        let footer = quietly(|| reader.get_metadata().and_then(|metadata| footer_of(metadata)));
-        footer.and_then(|footer| footer.map_err(|cause| cause.to_string())).map_err(|cause| {
-            if self.is_named_otherwise() { self.foreign() } else { self.damaged("its footer", &cause) }
-        })
+        let footer = flat(quietly(|| reader.get_metadata().and_then(|metadata| footer_of(metadata))));
+        footer.map_err(
+            |cause| {
+                if self.is_named_otherwise() { self.foreign() } else { self.damaged("its footer", &cause) }
+            },
+        )
     }
 
     /// Whether it has the ending of another format.
     fn is_named_otherwise(self) -> bool {
-        let extension = self.path.extension().map(|extension| extension.to_ascii_lowercase());
-        extension.is_some_and(|extension| extension != "parquet" && extension != "pq")
+        ending(self.path).is_some_and(|ending| ending != "parquet" && ending != "pq")
     }
 
     fn foreign(self) -> Error {

@@ -12,6 +12,9 @@ use super::shard::Share;
 use super::{Store, url};
 use crate::error::{Error, Result};
 
+/// Of a CSV file, whose columns get the types of these rows. All rows would be read twice.
+const ROWS_THAT_TELL_TYPES: usize = 10_000;
+
 /// All columns of a worker's share. The names of folders such as `part=0` are a column too.
 ///
 /// # Errors
@@ -22,6 +25,7 @@ pub(super) fn rows(store: &Store, share: &Share) -> Result<LazyFrame> {
     let sources = sources(&share.files).map_err(unfit)?;
     let rows = if store.is_csv() {
         let reader = LazyCsvReader::new_with_sources(sources).with_has_header(true).with_glob(false);
+        let reader = reader.with_infer_schema_length(Some(ROWS_THAT_TELL_TYPES));
         reader.with_cloud_options(cloud_options).finish()
     } else {
         let enabled = Some(store.is_folder() && are_named_alike(&share.files));

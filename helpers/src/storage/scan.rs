@@ -14,7 +14,7 @@ use super::object_store::{self, StoreOptions};
 use super::quiet::quietly;
 use super::rows::rows;
 use super::shard::{Shard, Share};
-use super::{Group, ScanRun, ShardBy, Store, fault, memory, url};
+use super::{Group, ScanRun, ShardBy, Store, any_number, fault, memory, url};
 use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 use crate::process;
@@ -66,8 +66,10 @@ pub struct Filter {
     /// The column.
     pub column: String,
     /// The lowest value.
+    #[serde(with = "any_number")]
     pub from: f64,
     /// The first value above.
+    #[serde(with = "any_number")]
     pub to: f64,
 }
 
@@ -240,7 +242,12 @@ impl Scan {
     }
 
     fn unreadable(&self, cause: &str) -> Error {
-        let cause = cause.lines().next().unwrap_or_default();
-        Error::data(&self.path, format!("can't be read ({cause})"))
+        let first = cause.lines().next().unwrap_or_default();
+        let advice = if first.contains("could not parse") {
+            "; its first rows are of another type: write such a column in one way from the first row on"
+        } else {
+            ""
+        };
+        Error::data(&self.path, format!("can't be read ({first}){advice}"))
     }
 }

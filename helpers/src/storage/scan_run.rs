@@ -1,20 +1,21 @@
 //! The result of reading a table.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::{Scan, ShardBy};
+use super::{Scan, ShardBy, any_number};
 use crate::display::{Table as Shown, significant};
 
 /// One group's result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// The value of the column that the rows were grouped by; 0 where they were not, and not a number where it is missing.
-    #[serde(deserialize_with = "number")]
+    /// The value of the column that the rows were grouped by, rounded where it is a whole number beyond 2^53; 0 where they were
+    /// not grouped, and not a number where it is missing.
+    #[serde(with = "any_number")]
     pub key: f64,
     /// Rows in the group.
     pub rows: u64,
     /// Means of the columns, in the order in which they were asked for; what is missing is left out.
-    #[serde(deserialize_with = "numbers")]
+    #[serde(with = "any_number::list")]
     pub means: Vec<f64>,
 }
 
@@ -68,13 +69,4 @@ impl ScanRun {
     pub fn evcxr_display(&self) {
         self.table().evcxr_display();
     }
-}
-
-/// JSON has no word for what is not a number.
-fn number<'de, D: Deserializer<'de>>(json: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(json)?.unwrap_or(f64::NAN))
-}
-
-fn numbers<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<f64>, D::Error> {
-    Ok(Vec::<Option<f64>>::deserialize(json)?.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }

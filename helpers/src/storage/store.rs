@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::object_store::{self, StoreOptions};
-use super::writer::{Layout, Part, make_readable, write};
+use super::writer::{Layout, Part, failure, make_readable, write};
 use super::{Table, fault, url};
 use crate::display::Progress;
 use crate::error::{Error, Result};
@@ -154,8 +154,7 @@ impl Store {
     }
 
     pub(super) fn is_csv(&self) -> bool {
-        let extension = self.files.first().and_then(|file| file.extension());
-        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+        self.files.first().and_then(|file| ending(file)).is_some_and(|ending| ending == "csv")
     }
 
     /// Whether its files may lie in folders such as `part=0`, whose names are columns.
@@ -163,14 +162,14 @@ impl Store {
         self.files != [self.path.clone()]
     }
 
-    /// Reads every row group of every file.
+    /// Reads every row group of every file. Of CSV, which has none, only whether the files are there.
     ///
     /// # Errors
     /// [`Error::Data`] with the first file that is missing, has other columns than the first one, or is damaged, and the row
     /// group.
     pub fn check(&self) -> Result<()> {
         if self.is_csv() {
-            return Ok(());
+            return self.bytes().map(|_| ());
         }
         fault::find(self, &self.files)
     }
@@ -183,8 +182,8 @@ fn local(path: &Path) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
         Some(Manifest { table, layout }) => {
             expected_files(path, layout.parts(path, table.rows()), |file| file.is_file())?
         }
-        None if path.is_dir() => match files_below(path, "parquet")? {
-            none if none.is_empty() => files_below(path, "csv")?,
+        None if path.is_dir() => match files_below(path, &["parquet", "pq"])? {
+            none if none.is_empty() => files_below(path, &["csv"])?,
             files => files,
         },
         None => vec![path.to_path_buf()],
@@ -202,7 +201,7 @@ fn local(path: &Path) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
 fn remote(url: &str, options: &StoreOptions) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
     let path = Path::new(url);
     let is_pattern = url.contains(['*', '[']);
-    let is_file = [".parquet", ".pq", ".csv"].iter().any(|ending| url.to_lowercase().ends_with(ending));
+    let is_file = ending(path).is_some_and(|ending| ["parquet", "pq", "csv"].contains(&ending.as_str()));
     if is_file && !is_pattern || object_store::is_web(url) {
         // Only asks whether it is there.
         object_store::size(url, options)?;
@@ -227,8 +226,12 @@ fn remote(url: &str, options: &StoreOptions) -> Result<(Vec<PathBuf>, Option<Man
 /// Writes down what is going to be written to `path`, unless that is noted already.
 fn note(path: &Path, manifest: &Manifest) -> Result<()> {
     let refuse = |reason: &str| Err(Error::data(path, reason));
+    let text = serde_json::to_string(manifest).map_err(|cause| Error::invalid(cause.to_string()))?;
     match read_manifest_of(path, manifest.layout)? {
-        Some(found) if found == *manifest => return Ok(()),
+        // Compared as it is read, since JSON does not keep the last bit of every number.
+        Some(found) if parsed(&text, path)? == found => return Ok(()),
+        // A note of a table that was deleted, or of which nothing was written.
+        Some(found) if !found.layout.parts(path, found.table.rows()).iter().any(|part| part.file.exists()) => {}
         Some(_) => return refuse("holds another table; delete it, or choose another name"),
         None if path.exists() && !is_empty_folder(path) => {
             return refuse("is there already, and was not written as this table; delete it, or choose another name");
@@ -237,10 +240,9 @@ fn note(path: &Path, manifest: &Manifest) -> Result<()> {
     }
     let file = manifest_file(path, matches!(manifest.layout, Layout::Partitioned { .. }));
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |cause: std::io::Error| Error::data(&file, format!("can't be written ({cause})"));
+    let failed = |cause: std::io::Error| failure(&file, &cause.to_string());
     fs::create_dir_all(folder).map_err(failed)?;
     let mut temporary = NamedTempFile::new_in(folder).map_err(failed)?;
-    let text = serde_json::to_string(manifest).map_err(|cause| Error::invalid(cause.to_string()))?;
     temporary.write_all(text.as_bytes()).map_err(failed)?;
     make_readable(temporary.as_file()).map_err(failed)?;
     temporary.persist(&file).map(|_| ()).map_err(|refused| failed(refused.error))
@@ -294,15 +296,26 @@ fn expected_files(path: &Path, parts: Vec<Part>, is_there: impl Fn(&Path) -> boo
     Ok(parts.into_iter().map(|part| part.file).collect())
 }
 
-/// All files of a kind in a folder and below it, in the order of their names: numbers in them by size.
-fn files_below(folder: &Path, kind: &str) -> Result<Vec<PathBuf>> {
+/// The ending of a file's name or address, without a question to the server, in small letters.
+pub(super) fn ending(path: &Path) -> Option<String> {
+    let text = path.to_str()?;
+    let text = if url(path).is_some() { text.split(['?', '#']).next()? } else { text };
+    Some(Path::new(text).extension()?.to_str()?.to_ascii_lowercase())
+}
+
+/// All files of these kinds in a folder and below it, in the order of their names: numbers in them by size. Names that begin with
+/// a point or `_` are passed over, as in Hive: copies that editors keep, and files that are not complete.
+fn files_below(folder: &Path, kinds: &[&str]) -> Result<Vec<PathBuf>> {
     let unreadable = |cause: std::io::Error| Error::data(folder, format!("can't be read ({cause})"));
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_'])) {
+            continue;
+        }
         if path.is_dir() {
-            files.extend(files_below(&path, kind)?);
-        } else if path.extension().is_some_and(|extension| extension == kind) {
+            files.extend(files_below(&path, kinds)?);
+        } else if ending(&path).is_some_and(|ending| kinds.contains(&ending.as_str())) {
             files.push(path);
         }
     }

@@ -33,8 +33,15 @@ pub enum Layout {
     },
 }
 
-/// Rows that are compressed together, and can be read without the others.
+/// Rows that are compressed together, and can be read without the others: at most so many.
 pub(super) const ROW_GROUP_ROWS: usize = 1 << 18;
+/// And no more bytes in memory, so that wide rows come in groups of fewer.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Of each number, at most.
+const NUMBER_BYTES: usize = 8;
+
+/// The ending of a file that is being written.
+const UNFINISHED: &str = ".unfinished";
 
 /// Some consecutive rows of a table, and the file that holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,9 +90,10 @@ pub(super) fn write(table: &Table, maker: &Maker, layout: Layout, part: &Part, p
     let folder = part.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io_failed)?;
     // Deleted when anything goes wrong from here on.
-    let temporary = NamedTempFile::new_in(folder).map_err(io_failed)?;
+    let temporary = unfinished(folder, &part.file).map_err(io_failed)?;
     let mut writer: Option<Writer> = None;
-    let per_group = (ROW_GROUP_ROWS / maker.chunk_rows()).max(1);
+    let rows_at_once = ROW_GROUP_ROWS.min(ROW_GROUP_BYTES / (NUMBER_BYTES * table.columns().len()));
+    let per_group = (rows_at_once / maker.chunk_rows()).max(1);
     let chunks: Vec<usize> = (part.start / maker.chunk_rows()..part.end.div_ceil(maker.chunk_rows())).collect();
     for (number, group) in chunks.chunks(per_group).enumerate() {
         check_interrupt()?;
@@ -115,13 +123,28 @@ pub(super) fn write(table: &Table, maker: &Maker, layout: Layout, part: &Part, p
     Ok(())
 }
 
+/// A hidden file beside the one that it will become. Those of writers that were killed are deleted: a living one holds a lock.
+fn unfinished(folder: &Path, file: &Path) -> std::io::Result<NamedTempFile> {
+    let prefix = format!(".{}.", file.file_name().unwrap_or_default().to_string_lossy());
+    let is_unfinished = |name: &str| name.starts_with(&prefix) && name.ends_with(UNFINISHED);
+    for entry in fs::read_dir(folder)?.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_unfinished)) {
+        // One that can't be opened or deleted does no harm.
+        if File::open(entry.path()).is_ok_and(|left| left.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    let made = tempfile::Builder::new().prefix(&prefix).suffix(UNFINISHED).tempfile_in(folder)?;
+    made.as_file().lock()?;
+    Ok(made)
+}
+
 /// Temporary files can be read by their owner only.
 pub(super) fn make_readable(file: &File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
-fn failure(file: &Path, cause: &str) -> Error {
+pub(super) fn failure(file: &Path, cause: &str) -> Error {
     let advice = if cause.contains("os error 28") { ": the disk is full; make room, and write it again" } else { "" };
     let cause = cause.lines().next().unwrap_or_default();
     Error::data(file, format!("can't be written ({cause}){advice}. What was written before is as it was"))

@@ -76,6 +76,8 @@ fn every_experiment_survives_json() {
         Experiment::Cascade(Cascade::new(Mlp::new(8), Mlp::new(64), Link::data_center()).thresholds([0.5])),
         Experiment::NeighbourSearch(NeighbourSearch::new().limit_seconds(0.01).probes([3])),
         Experiment::Stages(Stages::new().training().faster(Stage::Parse, 2)),
+        Experiment::Scan(Scan::new("rows.csv").by("label").mean_of(["x0"]).filter("x0", 0.0, f64::INFINITY)),
+        Experiment::WriteTable(WriteTable::new("rows.csv", Teacher::new(9).columns(2), Layout::Csv)),
         Experiment::Chain(Chain::new([1, 3]).hedge(Hedge::at_percentile(0.95)).optional(0)),
         Experiment::ScalingReplay(
             ScalingReplay::new(HpaRule::new(14.0)).log(RequestLog::new(100, Arrivals::Poisson { per_second: 9.0 })),

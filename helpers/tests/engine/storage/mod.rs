@@ -2,6 +2,7 @@
 
 mod batches;
 mod faults;
+mod files_of_others;
 mod frames;
 mod group_means;
 mod layouts;
