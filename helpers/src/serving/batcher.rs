@@ -10,23 +10,24 @@
 //! the connections on their thread.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Handle, RuntimeFlavor};
 use tokio::sync::{Notify, oneshot};
 
+use super::wait::wait_precisely;
 use super::work::{Scores, Work};
 use crate::error::{Error, Result};
 use crate::machine;
 
 /// The weight of the last batch in the mean time of a row.
 const SMOOTHING: f64 = 0.1;
-/// That the worker computes at least before the connections on its thread have their turn, unless its queue is empty before.
-/// Shorter turns answer the first of several requests sooner; in longer ones the parameters stay in the core's cache. When the
-/// connections' turns are longer, because there is more to do than can be done, so are the worker's: refusing must not take
-/// the time of what was taken on.
+/// The shortest turn of the worker: in turns of several batches the parameters stay in the core's cache.
 const TURN: Duration = Duration::from_micros(500);
+/// The longest: whoever asks for the server's health can wait so long.
+const LONGEST_TURN: Duration = Duration::from_millis(20);
 
 /// When a batch is taken.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,8 @@ pub(crate) enum Refusal {
     Late,
     /// The model failed.
     Failed(String),
+    /// The model has no finite scores for this row, from 0.
+    NotFinite { row: usize },
     /// The server ends.
     Ending,
 }
@@ -89,6 +92,25 @@ struct Shared {
     changed: Notify,
 }
 
+/// The worker's time on a thread that it shares with the connections: as long as they had it before. So what has to be refused,
+/// when more comes than can be done, does not take the time of what was taken on.
+struct Turn {
+    start: Instant,
+    length: Duration,
+}
+
+impl Turn {
+    /// One that follows a turn of the connections from `start` to now.
+    fn after(start: Instant) -> Self {
+        let now = Instant::now();
+        Self { start: now, length: (now - start).clamp(TURN, LONGEST_TURN) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.start.elapsed() > self.length
+    }
+}
+
 /// The way to the worker. When it goes, the worker finishes what waits, and ends.
 pub(crate) struct Batcher(Arc<Shared>);
 
@@ -112,7 +134,7 @@ impl Batcher {
                 drop(pool);
             });
         } else {
-            let own = runtime::Builder::new_current_thread().enable_time().build();
+            let own = runtime::Builder::new_current_thread().enable_all().build();
             let own = own.map_err(|cause| Error::io("starting a clock for batches", cause))?;
             let pool = machine::free_threads_pool(threads)?;
             pool.spawn(move || own.block_on(its.work(&work, watch)));
@@ -140,7 +162,7 @@ impl Batcher {
         Ok(receiver)
     }
 
-    /// Whether a request would be taken now: asked before its body is read.
+    /// Whether a request would be taken now: asked before its body is looked at.
     ///
     /// # Errors
     /// As for [`Batcher::submit`].
@@ -180,15 +202,17 @@ impl Shared {
 
     async fn work(&self, work: &Work, watch: impl Fn(Batch)) {
         let mut scratch = work.scratch();
-        let (mut turn, mut turn_length) = (Instant::now(), TURN);
-        while let Some(mut jobs) = self.next_batch().await {
+        let mut turn = Turn::after(Instant::now());
+        while let Some(mut jobs) = self.next_batch(&mut turn).await {
             let start = Instant::now();
             let counts: Vec<usize> = jobs.iter().map(|job| job.count).collect();
             let rows = match &mut jobs[..] {
                 [one] => std::mem::take(&mut one.rows),
                 _ => jobs.iter().flat_map(|job| &job.rows).copied().collect(),
             };
-            let scores = work.score(&rows, &counts, &mut scratch, start);
+            // A mistake in the model is the end of this batch, and not of the server.
+            let scores = catch_unwind(AssertUnwindSafe(|| work.score(&rows, &counts, &mut scratch, start)))
+                .unwrap_or_else(|_| Err(Error::Worker("the model panicked; the server's log says where".to_string())));
             let batch = Batch { rows: counts.iter().sum(), seconds: start.elapsed().as_secs_f64() };
             {
                 let per_row = batch.seconds / batch.rows.max(1) as f64;
@@ -206,26 +230,23 @@ impl Shared {
                     let _ = job.answer.send(Err(Refusal::Failed(cause.to_string())));
                 }),
             }
-            if turn.elapsed() > turn_length {
+            if turn.is_over() {
                 let end = Instant::now();
                 tokio::task::yield_now().await;
-                turn = Instant::now();
-                turn_length = TURN.max(turn - end);
+                turn = Turn::after(end);
             }
         }
     }
 
     /// The next jobs that somebody still waits for; none at the end.
-    async fn next_batch(&self) -> Option<Vec<Job>> {
+    async fn next_batch(&self, turn: &mut Turn) -> Option<Vec<Job>> {
         loop {
             let fill_until = {
                 let mut queue = self.lock();
                 match queue.jobs.front().map(|first| first.arrived + self.batching.wait) {
                     None if queue.ending => return None,
                     None => None,
-                    Some(until) if queue.rows < self.batching.cap && !queue.ending && Instant::now() < until => {
-                        Some(until)
-                    }
+                    Some(until) if self.may_fill(&queue) && Instant::now() < until => Some(until),
                     Some(_) => {
                         let jobs = self.take(&mut queue);
                         if !jobs.is_empty() {
@@ -235,13 +256,23 @@ impl Shared {
                     }
                 }
             };
+            let end = Instant::now();
             // A change since the look at the queue is not missed: the notice of it is kept.
             match fill_until {
                 None => self.changed.notified().await,
                 // When the time is over, the queue is looked at again.
-                Some(until) => drop(tokio::time::timeout_at(until.into(), self.changed.notified()).await),
+                Some(until) => tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = wait_precisely(until.saturating_duration_since(end)) => {}
+                },
             }
+            *turn = Turn::after(end);
         }
+    }
+
+    /// Whether more can come into the next batch.
+    fn may_fill(&self, queue: &Queue) -> bool {
+        queue.rows < self.batching.cap && queue.jobs.len() < self.batching.queue_bound && !queue.ending
     }
 
     fn take(&self, queue: &mut Queue) -> Vec<Job> {

@@ -33,6 +33,8 @@ use crate::model::Model;
 const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 /// Of the parameters that gave the answer.
 const VERSION: HeaderName = HeaderName::from_static("x-version");
+/// That a client may ask for.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 /// Where the answer came from, where there is a cache: hit, miss, or coalesced with another request for the same rows.
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// Milliseconds since a kept answer was computed.
@@ -269,6 +271,7 @@ impl Server {
             .route("/parameters", put(replace_parameters))
             .route("/health", get(async || "lives\n"))
             .route("/ready", get(ready))
+            .route("/ready/sessions", get(sessions_ready))
             .route("/metrics", get(show_metrics))
             .with_state(serving);
         Ok(Prepared { router, limits })
@@ -299,7 +302,8 @@ impl Serving {
             None => (self.compute(rows, deadline).await.map_err(problem)?, None),
             Some(cache) => {
                 let key = Key::of("", columns, &rows.values);
-                let (serving, patience) = (self.clone(), deadline.max(start + self.deadline));
+                // Others may come to wait for it later; when nobody does any more, it is given up.
+                let (serving, patience) = (self.clone(), start + LONGEST_DEADLINE);
                 let found = cache.get_or_compute(key, async move { serving.compute(rows, patience).await });
                 let found = tokio::time::timeout_at(deadline.into(), found).await;
                 let Answered { answer, source, age } = found.unwrap_or(Err(Refusal::Late)).map_err(problem)?;
@@ -326,22 +330,29 @@ impl Serving {
         let answer = self.batcher.submit(rows.values, rows.count, deadline)?;
         // For what is under way when its time comes: what still waits then is thrown away by the queue itself.
         let answer = tokio::time::timeout_at(deadline.into(), answer).await.map_err(|_| Refusal::Late)?;
-        answer.map_err(|_| Refusal::Ending)?
+        let scores = answer.map_err(|_| Refusal::Ending)??;
+        let mut rows = scores.probabilities.chunks_exact(scores.classes);
+        match rows.position(|row| row.iter().any(|probability| !probability.is_finite())) {
+            Some(row) => Err(Refusal::NotFinite { row }),
+            None => Ok(scores),
+        }
     }
 
-    async fn count(&self, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    async fn count(&self, headers: &HeaderMap, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
         let Path(name) = name.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-        let count = self.sessions.add(&name, 1).await.map_err(store_problem)?;
+        let added = tokio::time::timeout(self.deadline_of(headers)?, self.sessions.add(&name, 1)).await;
+        let count = added.map_err(|_| problem(Refusal::Late))?.map_err(store_problem)?;
         Ok(axum::Json(serde_json::json!({ "session": name, "count": count })).into_response())
     }
 
     fn deadline_of(&self, headers: &HeaderMap) -> Result<Duration, Problem> {
         let Some(given) = headers.get(DEADLINE) else { return Ok(self.deadline) };
         let milliseconds = given.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
-        match milliseconds.filter(|milliseconds| (0.0..=3.6e6).contains(milliseconds)) {
+        let longest = LONGEST_DEADLINE.as_millis();
+        match milliseconds.filter(|milliseconds| (0.0..=longest as f64).contains(milliseconds)) {
             Some(milliseconds) => Ok(Duration::from_secs_f64(1e-3 * milliseconds)),
             None => Err(Problem::bad_request(format!(
-                "the header {DEADLINE} is {given:?}; send milliseconds from 0 to 3600000"
+                "the header {DEADLINE} is {given:?}; send milliseconds from 0 to {longest}"
             ))),
         }
     }
@@ -354,6 +365,9 @@ fn problem(refusal: Refusal) -> Problem {
             ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests wait already; come again later")
         },
         Refusal::Late => Problem::new(StatusCode::GATEWAY_TIMEOUT, "the deadline passed before there was an answer"),
+        Refusal::NotFinite { row } => Problem::bad_request(format!(
+            "the numbers of row {row} are too large for this model: its scores are not finite; scale the numbers down"
+        )),
         Refusal::Failed(cause) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, cause),
         Refusal::Ending => Problem::unavailable("the server ends; ask another one"),
     }
@@ -361,10 +375,11 @@ fn problem(refusal: Refusal) -> Problem {
 
 async fn count_session(
     extract::State(serving): extract::State<Arc<Serving>>,
+    headers: HeaderMap,
     name: Result<Path<String>, PathRejection>,
 ) -> Response {
     let start = Instant::now();
-    let response = serving.count(name).await.unwrap_or_else(IntoResponse::into_response);
+    let response = serving.count(&headers, name).await.unwrap_or_else(IntoResponse::into_response);
     serving.metrics.answered(SESSION, response.status().as_u16(), start.elapsed().as_secs_f64());
     response
 }
@@ -383,11 +398,14 @@ async fn replace_parameters(
     // A model's parameters may be longer than any request for a prediction.
     let limits = ConnectionLimits { body_bytes: 1 << 30, ..serving.limits };
     let body: Bytes = whole_body(request.into_body(), &limits).await?;
-    let work = serving.work.clone();
-    let replaced = tokio::task::spawn_blocking(move || work.replace(&body)).await;
-    // Also after a failure: nothing is lost but time.
-    serving.cache.as_ref().inspect(|cache| cache.invalidate_all());
+    // Both are done, or neither, also when the client hangs up meanwhile.
+    let replaced = tokio::task::spawn_blocking(move || {
+        let replaced = serving.work.replace(&body);
+        serving.cache.as_ref().inspect(|cache| cache.invalidate_all());
+        replaced
+    });
     let version = replaced
+        .await
         .map_err(|cause| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, cause.to_string()))?
         .map_err(|cause| Problem::bad_request(cause.to_string()))?;
     Ok(axum::Json(serde_json::json!({ "version": version })).into_response())
@@ -397,6 +415,11 @@ async fn ready(extract::State(serving): extract::State<Arc<Serving>>) -> Result<
     if serving.stop.is_asked_for() {
         return Err(problem(Refusal::Ending));
     }
+    Ok("ready\n")
+}
+
+/// Apart from [`ready`], because a server whose store is gone still predicts.
+async fn sessions_ready(extract::State(serving): extract::State<Arc<Serving>>) -> Result<&'static str, Problem> {
     serving.sessions.ping().await.map_err(store_problem)?;
     Ok("ready\n")
 }

@@ -43,7 +43,7 @@ fn the_store_becomes_what_must_not_fail(mut store: SharedStore) {
     assert_eq!(count(&visit(&two, "shared")), 2);
     one.kill().unwrap();
     assert_eq!(count(&visit(&two, "shared")), 3);
-    assert_eq!(get(two.address(), "/ready").status, 200);
+    assert_eq!(get(two.address(), "/ready/sessions").status, 200);
 
     store.kill().unwrap();
     for _ in 0..3 {
@@ -54,13 +54,13 @@ fn the_store_becomes_what_must_not_fail(mut store: SharedStore) {
         // Its timeout, and much patience with a busy machine.
         assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     }
-    assert_eq!(get(two.address(), "/ready").status, 503);
+    assert_eq!(get(two.address(), "/ready/sessions").status, 503);
     assert_eq!(get(two.address(), "/health").status, 200);
     assert_eq!(predict(two.address(), "[[1]]").status, 200);
 
     store.restart().unwrap();
     assert_eq!(count(&visit(&two, "shared")), 1);
-    assert_eq!(get(two.address(), "/ready").status, 200);
+    assert_eq!(get(two.address(), "/ready/sessions").status, 200);
 }
 
 #[test]
