@@ -6,12 +6,29 @@ Parquet file with the columns x0 to x7 and label. Each time is taken in a fresh 
 
 import json
 import os
-import resource
 import subprocess
 import sys
+import threading
 import time
 
 COLUMNS = [f"x{index}" for index in range(8)]
+
+
+class OwnMemory(threading.Thread):
+    """Looks every millisecond at the memory that this process has for itself, in bytes, without mapped files: as onramp does."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.most, self.wanted = 0, True
+        self.start()
+
+    def run(self):
+        page = os.sysconf("SC_PAGE_SIZE")
+        while self.wanted:
+            with open("/proc/self/statm") as statm:
+                resident, shared = map(int, statm.read().split()[1:3])
+            self.most = max(self.most, page * (resident - shared))
+            time.sleep(1e-3)
 
 
 def duckdb_here(path, threads):
@@ -21,12 +38,14 @@ def duckdb_here(path, threads):
     connection = duckdb.connect()
     connection.execute(f"SET threads = {threads}")
     means = ", ".join(f"avg({column})" for column in COLUMNS)
+    memory = OwnMemory()
     start = time.perf_counter()
     query = "SELECT label, count(*), " + means + " FROM read_parquet(?) GROUP BY label ORDER BY label"
     groups = connection.execute(query, [path]).fetchall()
     seconds = time.perf_counter() - start
-    memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"version": duckdb.__version__, "seconds": seconds, "memory": memory, "groups": groups}
+    memory.wanted = False
+    memory.join()
+    return {"version": duckdb.__version__, "seconds": seconds, "memory": memory.most, "groups": groups}
 
 
 def in_process(command, text=None, **variables):
