@@ -31,8 +31,9 @@ const LOG: &str = "haproxy.log";
 /// Of its log, so much is shown.
 const SHOWN_LOG_BYTES: usize = 8 << 10;
 const START: Duration = Duration::from_secs(10);
-const REMOVAL: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
+/// Without anything to do in so many looks in a row, it has nothing more to do.
+const IDLE_LOOKS: u32 = 10;
 
 /// A HAProxy that runs as a child of this process.
 #[derive(Debug)]
@@ -179,17 +180,11 @@ impl Process for Haproxy {
         self.order(&format!("set server {backend} state ready"), None)
     }
 
-    fn remove(&self, number: usize) -> Result<()> {
-        let order = format!("del server {GROUP}/{}", configuration::name(number));
-        let start = Instant::now();
-        loop {
-            match self.order(&order, Some("deleted")) {
-                // Connections without a request, which it closes soon.
-                Err(Error::Service(text)) if text.contains("still has connections") && start.elapsed() < REMOVAL => {}
-                removed => return removed,
-            }
-            check_interrupt()?;
-            std::thread::sleep(LOOK);
+    fn remove(&self, number: usize) -> Result<bool> {
+        match self.order(&format!("del server {GROUP}/{}", configuration::name(number)), Some("deleted")) {
+            // Without a request; it closes them soon.
+            Err(Error::Service(text)) if text.contains("still has connections") => Ok(false),
+            removed => removed.map(|()| true),
         }
     }
 
@@ -203,17 +198,21 @@ impl Process for Haproxy {
             unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGUSR1) };
         }
         let longest = self.balancer.answer_seconds + self.balancer.queue_seconds;
-        let start = Instant::now();
-        while self.is_running()? {
+        let (start, mut idle, mut cut) = (Instant::now(), 0, false);
+        // Once nothing is left but connections without a request, it would still wait for these.
+        while idle < IDLE_LOOKS && !cut && self.is_running()? {
             check_interrupt()?;
-            // Then only connections without a request are left, for which it would wait.
-            let idle = self.load().is_ok_and(|load| load.backends.iter().all(|backend| backend.in_flight == 0));
-            if idle || start.elapsed().as_secs_f64() > longest {
-                break;
-            }
+            let is_idle = self.ask("show stat").is_ok_and(|text| statistics::unfinished(&text) == 0);
+            idle = if is_idle { idle + 1 } else { 0 };
+            cut = !is_idle && start.elapsed().as_secs_f64() > longest;
             std::thread::sleep(LOOK);
         }
         self.child.kill().and_then(|()| self.child.wait()).map_err(|cause| Error::io("ending HAProxy", cause))?;
+        if cut {
+            return Err(Error::Worker(format!(
+                "HAProxy still had requests {longest} s after it was asked to end, and was killed"
+            )));
+        }
         Ok(())
     }
 }
