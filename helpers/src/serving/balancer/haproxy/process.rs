@@ -32,8 +32,6 @@ const LOG: &str = "haproxy.log";
 const SHOWN_LOG_BYTES: usize = 8 << 10;
 const START: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
-/// Without anything to do in so many looks in a row, it has nothing more to do.
-const IDLE_LOOKS: u32 = 10;
 
 /// A HAProxy that runs as a child of this process.
 #[derive(Debug)]
@@ -197,21 +195,20 @@ impl Process for Haproxy {
             // SAFETY: the child has not been waited for, so the number is still its own.
             unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGUSR1) };
         }
-        let longest = self.balancer.answer_seconds + self.balancer.queue_seconds;
-        let (start, mut idle, mut cut) = (Instant::now(), 0, false);
-        // Once nothing is left but connections without a request, it would still wait for these.
-        while idle < IDLE_LOOKS && !cut && self.is_running()? {
+        // It takes no orders any more, and ends by itself once nothing is under way.
+        let Balancer { sender_seconds, queue_seconds, answer_seconds, .. } = self.balancer;
+        let longest = sender_seconds + queue_seconds + answer_seconds;
+        let start = Instant::now();
+        while self.is_running()? {
             check_interrupt()?;
-            let is_idle = self.ask("show stat").is_ok_and(|text| statistics::unfinished(&text) == 0);
-            idle = if is_idle { idle + 1 } else { 0 };
-            cut = !is_idle && start.elapsed().as_secs_f64() > longest;
+            if start.elapsed().as_secs_f64() > longest {
+                self.child
+                    .kill()
+                    .and_then(|()| self.child.wait())
+                    .map_err(|cause| Error::io("ending HAProxy", cause))?;
+                return Err(Error::Worker(format!("HAProxy did not end within {longest} s and was killed")));
+            }
             std::thread::sleep(LOOK);
-        }
-        self.child.kill().and_then(|()| self.child.wait()).map_err(|cause| Error::io("ending HAProxy", cause))?;
-        if cut {
-            return Err(Error::Worker(format!(
-                "HAProxy still had requests {longest} s after it was asked to end, and was killed"
-            )));
         }
         Ok(())
     }

@@ -11,7 +11,9 @@ type Line<'a> = HashMap<&'a str, &'a str>;
 
 /// Reads what `show stat` says: a table with commas, whose first line names the columns.
 pub(super) fn load(balancer: &Balancer, text: &str) -> Result<BalancerLoad> {
-    let lines = lines(text);
+    let mut lines = text.trim_start_matches("# ").lines().filter(|line| !line.is_empty());
+    let columns: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let lines: Vec<Line> = lines.map(|line| columns.iter().copied().zip(line.split(',')).collect()).collect();
     let group = |line: &&Line| line.get("pxname") == Some(&GROUP);
     let total = lines.iter().filter(group).find(|line| line.get("svname") == Some(&"BACKEND"));
     let total =
@@ -38,21 +40,6 @@ pub(super) fn load(balancer: &Balancer, text: &str) -> Result<BalancerLoad> {
         waiting: count(total, "qcur"),
         most_waiting: count(total, "qmax"),
     })
-}
-
-/// Requests that clients have sent and that are not answered, wherever they are: in the entrance, waiting, or at a backend.
-pub(super) fn unfinished(text: &str) -> u64 {
-    let lines = lines(text);
-    let Some(entrance) = lines.iter().find(|line| line.get("svname") == Some(&"FRONTEND")) else { return 0 };
-    let answered = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"];
-    let answered: u64 = answered.iter().map(|column| count(entrance, column)).sum();
-    count(entrance, "req_tot").saturating_sub(answered)
-}
-
-fn lines(text: &str) -> Vec<Line<'_>> {
-    let mut lines = text.trim_start_matches("# ").lines().filter(|line| !line.is_empty());
-    let columns: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-    lines.map(|line| columns.iter().copied().zip(line.split(',')).collect()).collect()
 }
 
 fn count(line: &Line, column: &str) -> u64 {
