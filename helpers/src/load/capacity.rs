@@ -74,7 +74,7 @@ impl Capacity {
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for numbers that make no sense; [`Error::Worker`] when no rate passes, with what was wrong at
-    /// the lowest; and whatever [`Load::run`] returns.
+    /// the lowest at which the generator kept up; and whatever [`Load::run`] returns.
     pub fn run(&self) -> Result<CapacityRun> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let first = self.first_per_second.unwrap_or(0.5 / self.service_seconds);
@@ -108,13 +108,8 @@ impl Capacity {
             }
         }
         let Some(mut passed) = passed else {
-            let last = search.trials.last().map_or(String::new(), |trial| trial.end.to_string());
-            return Err(Error::Worker(format!(
-                "the service has no capacity by this rule: even at {} requests/s {last}. Check the service time of {} ms, or \
-                 allow a higher p99 with .times(…)",
-                significant(failed.unwrap_or(first)),
-                significant(1e3 * self.service_seconds)
-            )));
+            let ends: Vec<_> = search.trials.iter().map(|trial| (trial.per_second, trial.end)).collect();
+            return Err(Error::Worker(self.why_there_is_none(&ends)));
         };
         while let Some(above) = failed.filter(|failed| failed / passed > 1.0 + self.resolution) {
             let middle = (above * passed).sqrt();
@@ -126,6 +121,24 @@ impl Capacity {
             first_failed_per_second: failed,
             trials: search.trials,
         })
+    }
+
+    /// Why no rate passed, by the rates and ends of all trials.
+    fn why_there_is_none(&self, ends: &[(f64, TrialEnd)]) -> String {
+        // The lowest rate at which something is known about the service.
+        match ends.iter().rev().find(|(_, end)| *end != TrialEnd::GeneratorTooSlow) {
+            Some((per_second, end)) => format!(
+                "the service has no capacity by this rule: even at {} requests/s {end}. Check the service time of {} ms, or \
+                 allow a higher p99 with .times(…)",
+                significant(*per_second),
+                significant(1e3 * self.service_seconds)
+            ),
+            None => format!(
+                "nothing is known about the service: even at {} requests/s the load generator could not keep up. Close other \
+                 programs, give the generator a core of its own with .on_core(…), or begin lower with .first_rate(…)",
+                significant(ends.last().map_or(f64::NAN, |(per_second, _)| *per_second))
+            ),
+        }
     }
 
     /// One trial at this rate; each has a seed of its own.
@@ -166,5 +179,23 @@ impl Search<'_> {
             self.trials.push(trial);
         }
         Ok(passed == 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_that_is_too_slow_says_nothing_about_the_service() {
+        let capacity = Capacity::new(Load::new("127.0.0.1:8080"), 0.001);
+        let generator = TrialEnd::GeneratorTooSlow;
+        let text = capacity.why_there_is_none(&[(8_000.0, generator), (4_000.0, generator)]);
+        assert!(
+            text.contains("nothing is known") && text.contains("generator") && text.contains("4,000 requests/s"),
+            "{text}"
+        );
+        let text = capacity.why_there_is_none(&[(8_000.0, TrialEnd::Failures(3)), (4_000.0, generator)]);
+        assert!(text.contains("even at 8,000 requests/s 3 requests failed"), "{text}");
     }
 }

@@ -161,8 +161,11 @@ impl Load {
     }
 
     /// Tells the service in the header `x-deadline-ms` after how many seconds an answer is of no use any more.
+    /// It is told in whole milliseconds, and at least one.
     pub fn deadline(self, seconds: f64) -> Self {
-        self.header("x-deadline-ms", format!("{:.0}", 1e3 * seconds))
+        let milliseconds = 1e3 * seconds;
+        let milliseconds = if milliseconds > 0.0 { milliseconds.max(1.0) } else { milliseconds };
+        self.header("x-deadline-ms", format!("{milliseconds:.0}"))
     }
 
     /// Each request names its key in this header, such as `x-session`.

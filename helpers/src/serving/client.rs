@@ -5,26 +5,36 @@ use std::time::Duration;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::error::{Error, Result};
 
 /// An answer that is longer is refused.
-const LONGEST_ANSWER_BYTES: usize = 64 << 20;
+pub(crate) const LONGEST_ANSWER_BYTES: usize = 64 << 20;
 /// A connection that nobody uses is closed before the other side does it in the middle of a request.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// Sends requests. Clones share their connections.
 #[derive(Debug, Clone)]
-pub(crate) struct Client(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Client(Connections);
+
+/// Keeps connections to all who are asked. Clones share them.
+pub(crate) type Connections = legacy::Client<HttpConnector, Full<Bytes>>;
+
+/// None yet; each may take so long to be made, or as long as the system lets it.
+pub(crate) fn connections(connect: Option<Duration>) -> Connections {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(connect);
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
+}
 
 impl Client {
     pub(crate) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let builder = &mut hyper_util::client::legacy::Client::builder(TokioExecutor::new());
-        Self(builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector))
+        Self(connections(None))
     }
 
     /// Sends a request with an absolute address and waits for all of the answer, whatever its status.
@@ -46,11 +56,11 @@ impl Client {
     }
 }
 
+fn unanswered(address: &str, cause: &(dyn std::error::Error + 'static)) -> Error {
+    Error::Service(format!("{address} did not answer ({})", innermost(cause)))
+}
+
 /// The innermost cause says most: that of a refused connection is below two others.
-fn unanswered(address: &str, cause: &dyn std::error::Error) -> Error {
-    let mut innermost = cause;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    Error::Service(format!("{address} did not answer ({innermost})"))
+pub(crate) fn innermost(cause: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(cause), |cause| cause.source()).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -24,14 +24,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, debug, info_span, warn};
 
 use super::stop::Stop;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Names a request in answers and logs.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A name of a request that is longer is replaced.
 const LONGEST_REQUEST_ID: usize = 128;
 /// After an accept that failed, most often for want of file handles.
-const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
+pub(crate) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
 /// How much of a service its clients may take.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ pub(crate) struct ConnectionLimits {
     pub(crate) body: Duration,
     /// The longest body.
     pub(crate) body_bytes: usize,
-    /// After it was asked to end: for requests that are under way.
+    /// After it was asked to end: for requests that are under way. Those that take longer are cut off.
     pub(crate) drain: Duration,
 }
 
@@ -101,7 +101,7 @@ impl IntoResponse for Problem {
 /// Answers requests until it is asked to stop, and then until those that are under way are answered.
 ///
 /// # Errors
-/// None now; an error would mean that the service can't go on.
+/// [`Error::Service`] when some of these were not answered in time, and were cut off.
 pub(crate) async fn serve(listener: TcpListener, prepared: Prepared, token: Option<String>, stop: Stop) -> Result<()> {
     let Prepared { router, limits } = prepared;
     let service = TowerToHyperService::new(with_common_layers(router, token));
@@ -139,7 +139,10 @@ pub(crate) async fn serve(listener: TcpListener, prepared: Prepared, token: Opti
     }
     drop(listener);
     if tokio::time::timeout(limits.drain, connections.shutdown()).await.is_err() {
-        warn!("some requests were not answered within {} s after the end was asked for", limits.drain.as_secs_f64());
+        return Err(Error::Service(format!(
+            "some requests were not answered within {} s after the end was asked for, and were cut off",
+            limits.drain.as_secs_f64()
+        )));
     }
     Ok(())
 }
@@ -240,7 +243,11 @@ async fn check_token(State(token): State<Token>, request: Request, next: Next) -
 /// 413 for one that is too long, 408 for one that takes too long, 400 for one that breaks off.
 pub(crate) async fn whole_body(body: Body, limits: &ConnectionLimits) -> Result<Bytes, Problem> {
     let too_long = || {
-        let text = format!("the body has more than {} bytes; send fewer rows at once", limits.body_bytes);
+        let text = format!(
+            "the body has more than {} bytes; send less at once, or raise the limit: .longest_body(bytes) of a server, \
+             .largest_body_bytes(bytes) of a balancer",
+            limits.body_bytes
+        );
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, text)
     };
     let announced = axum::body::HttpBody::size_hint(&body).lower();

@@ -25,8 +25,8 @@ impl Listener {
     /// The address as a value.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for something else than address and port, or for an address that others reach without a token
-    /// that they need.
+    /// [`Error::InvalidInput`] for something else than address and port, for an address that others reach without a token
+    /// that they need, and for a token that nobody can send.
     pub(crate) fn check(&self) -> Result<SocketAddr> {
         let address: SocketAddr = self.address.parse().map_err(|_| {
             Error::invalid(format!(
@@ -40,6 +40,13 @@ impl Listener {
                  listen at 127.0.0.1"
             )));
         }
+        let can_be_sent = |token: &str| !token.is_empty() && token.trim() == token && token.bytes().all(is_plain);
+        if self.token.as_deref().is_some_and(|token| !can_be_sent(token)) {
+            return Err(Error::invalid(
+                "a token must be letters, digits, signs of ASCII, and spaces between them; nobody could send this one in a \
+                 header",
+            ));
+        }
         Ok(address)
     }
 
@@ -51,6 +58,10 @@ impl Listener {
         let address = self.check()?;
         TcpListener::bind(address).await.map_err(|cause| Error::io(format!("listening at {address}"), cause))
     }
+}
+
+fn is_plain(letter: u8) -> bool {
+    letter == b' ' || letter.is_ascii_graphic()
 }
 
 /// The setters of every description of a service, for its field `listener`.

@@ -84,7 +84,7 @@ impl Neighbours {
     /// [`Error::InvalidInput`] when the query has another number of columns or is not finite.
     pub fn nearest(&self, query: &[f32], count: usize) -> Result<Vec<Neighbour>> {
         self.check(query)?;
-        let mut best = Best::new(count);
+        let mut best = Best::new(count.min(self.len()));
         best.look(&self.rows, &self.half_squares, query, |place| place);
         Ok(best.found(query))
     }
@@ -212,7 +212,7 @@ impl Cells {
             )));
         }
         let columns = self.rows.columns;
-        let (mut best, mut looked_at) = (Best::new(count), 0);
+        let (mut best, mut looked_at) = (Best::new(count.min(self.rows.len())), 0);
         for cell in self.centres.nearest(query, probes)? {
             let (start, end) = (self.starts[cell.row], self.starts[cell.row + 1]);
             let rows = &self.rows.rows[start * columns..end * columns];

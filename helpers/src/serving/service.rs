@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, Stdio};
+use std::ops::RangeInclusive;
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -147,7 +148,7 @@ impl Service {
             }
         };
         let Ok(Listening { address }) = serde_json::from_str(&line) else {
-            return Err(process.why_it_did_not_start());
+            return Err(process.why_it_did_not_start(&line));
         };
         process.address = address;
         Ok(process)
@@ -234,8 +235,12 @@ impl ServiceProcess {
     /// # Errors
     /// [`Error::Io`] when the system does not say.
     pub fn is_running(&mut self) -> Result<bool> {
-        let ended = self.child.try_wait().map_err(|cause| Error::io("asking for a service's state", cause))?;
-        Ok(ended.is_none())
+        Ok(self.ended()?.is_none())
+    }
+
+    /// How it ended, if it has.
+    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().map_err(|cause| Error::io("asking for a service's state", cause))
     }
 
     /// Kills it, as a crash would: what it was doing is lost. Nothing happens to one that has ended.
@@ -247,17 +252,23 @@ impl ServiceProcess {
         Ok(())
     }
 
-    /// Asks it to finish what it has, and waits until it has ended.
+    /// Asks it to finish what it has, for which it has 10 seconds, and waits until it has ended. Nothing happens to one that
+    /// has ended.
     ///
     /// # Errors
-    /// [`Error::Worker`] when it had to be killed after 15 seconds, [`Error::Io`] when the system does not let it.
+    /// [`Error::Worker`] when it cut off requests that took longer, or had to be killed after 15 seconds; [`Error::Io`] when the
+    /// system does not let it.
     pub fn stop(&mut self) -> Result<()> {
-        if self.is_running()? {
-            // SAFETY: the child has not been waited for, so the number is still its own.
-            unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
+        if !self.is_running()? {
+            return Ok(());
         }
+        // SAFETY: the child has not been waited for, so the number is still its own.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
         let start = Instant::now();
-        while self.is_running()? {
+        let status = loop {
+            if let Some(status) = self.ended()? {
+                break status;
+            }
             if start.elapsed() > END {
                 self.kill()?;
                 return Err(Error::Worker(format!(
@@ -268,8 +279,15 @@ impl ServiceProcess {
                 )));
             }
             std::thread::sleep(LOOK);
+        };
+        if status.success() {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::Worker(format!(
+            "the service at {} did not end well ({status}). {}",
+            self.address,
+            self.last_words()
+        )))
     }
 
     /// Main memory that it has now, in bytes.
@@ -277,9 +295,7 @@ impl ServiceProcess {
     /// # Errors
     /// [`Error::Io`] when it has ended.
     pub fn memory_bytes(&self) -> Result<u64> {
-        let place = format!("/proc/{}/statm", self.process_id());
-        let text = fs::read_to_string(&place).map_err(|cause| Error::io(format!("reading {place}"), cause))?;
-        let pages: u64 = text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        let pages = self.stat(24..=24)?;
         // SAFETY: sysconf only reads the configuration of the running system.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         Ok(pages * u64::try_from(page).unwrap_or(0))
@@ -290,15 +306,24 @@ impl ServiceProcess {
     /// # Errors
     /// [`Error::Io`] when it has ended.
     pub fn processor_seconds(&self) -> Result<f64> {
-        let place = format!("/proc/{}/stat", self.process_id());
-        let text = fs::read_to_string(&place).map_err(|cause| Error::io(format!("reading {place}"), cause))?;
-        // The program's name, in parentheses, may have spaces. From the state after it on, the times are the 12th and 13th.
-        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: f64 =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|time| time.parse::<f64>().ok()).sum();
+        let ticks = self.stat(14..=15)?;
         // SAFETY: sysconf only reads the configuration of the running system.
         let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-        Ok(ticks / per_second as f64)
+        Ok(ticks as f64 / per_second as f64)
+    }
+
+    /// The sum of some numbers that the system tells of it, by their places in proc(5) under /proc/PID/stat.
+    fn stat(&self, places: RangeInclusive<usize>) -> Result<u64> {
+        let file = format!("/proc/{}/stat", self.process_id());
+        let failed = |cause| Error::io(format!("reading {file}"), cause);
+        let text = fs::read_to_string(&file).map_err(failed)?;
+        // The program's name, in parentheses, is the second and may have spaces; the third is its state.
+        let numbers: Vec<&str> = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        if numbers.first().is_none_or(|state| ["Z", "X"].contains(state)) {
+            return Err(failed(std::io::Error::other("the service has ended")));
+        }
+        let sum: Option<u64> = places.map(|place| numbers.get(place - 3)?.parse::<u64>().ok()).sum();
+        sum.ok_or_else(|| failed(std::io::Error::other(format!("it says '{}'", text.trim()))))
     }
 
     /// The value of one of its metrics now, by its name at `/metrics`, such as `onramp_inference_seconds_sum`; summed over
@@ -332,14 +357,29 @@ impl ServiceProcess {
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    fn why_it_did_not_start(&mut self) -> Error {
-        let status = self.child.wait();
-        // Its last words may still be on their way.
+    /// Its log once it has ended.
+    fn last_words(&self) -> String {
+        // They may still be on their way.
         let start = Instant::now();
         while self.log().is_empty() && start.elapsed() < Duration::from_secs(1) {
             std::thread::sleep(LOOK);
         }
-        let log = self.log();
+        self.log()
+    }
+
+    /// `line` is what it said in place of where it listens; nothing when it has ended.
+    fn why_it_did_not_start(&mut self, line: &str) -> Error {
+        if !line.is_empty() {
+            // It may go on for ever.
+            let _ = self.kill();
+            return Error::Worker(format!(
+                "the program of a service said '{}' instead of where it listens; run `cargo lab setup`, which builds it anew. {}",
+                line.trim_end(),
+                self.log()
+            ));
+        }
+        let status = self.child.wait();
+        let log = self.last_words();
         match status {
             // The program's own message is complete as it is.
             Ok(status) if status.code() == Some(2) => Error::Worker(log),

@@ -76,6 +76,8 @@ fn rows_are_sent_as_json_and_as_tensors_in_bodies_made_before() {
 fn headers_say_who_asks_and_until_when() {
     let (all, _) =
         seen(|load| load.token("secret").deadline(0.25).header("x-mine", "yes").method("put").body("x", "a/b"));
+    let (short, _) = seen(|load| load.deadline(0.0004));
+    assert_eq!(short[0].header("x-deadline-ms"), "1");
     for seen in all {
         assert_eq!(seen.method, Method::PUT);
         assert_eq!(seen.header("authorization"), "Bearer secret");

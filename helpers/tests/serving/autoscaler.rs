@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use onramp::prelude::*;
+use onramp::serving::BackendState;
 
 use super::backends::{wait_until, with_each_program};
 use super::complaint;
@@ -108,10 +109,23 @@ struct Counted {
     requests_per_second: f64,
     replicas: usize,
     orders: Vec<usize>,
+    /// What the first look at them takes.
+    first_look: Duration,
+}
+
+impl Counted {
+    fn new(requests_per_second: f64, replicas: usize) -> Self {
+        Self { requests_per_second, replicas, orders: Vec::new(), first_look: Duration::ZERO }
+    }
 }
 
 impl Replicas for Counted {
+    fn wanted(&self) -> usize {
+        self.replicas
+    }
+
     fn ready(&mut self) -> Result<usize, Error> {
+        std::thread::sleep(std::mem::take(&mut self.first_look));
         Ok(self.replicas)
     }
 
@@ -128,7 +142,7 @@ impl Replicas for Counted {
 
 #[test]
 fn anything_that_can_be_counted_can_be_scaled() {
-    let mut replicas = Counted { requests_per_second: 70.0, replicas: 0, orders: Vec::new() };
+    let mut replicas = Counted::new(70.0, 0);
     let rule = HpaRule::new(10.0).times_scaled(0.01);
     let run = Autoscaler::new(rule).run(&mut replicas, 0.7).unwrap();
     // 1, then at most 4 more, then 70 / 10.
@@ -140,6 +154,25 @@ fn anything_that_can_be_counted_can_be_scaled() {
     assert!(complaint(ReplicaProcesses::new(server()).cold_start(-1.0)).contains("a cold start of -1 s"));
 }
 
+#[test]
+fn an_autoscaler_begins_with_the_replicas_that_there_are() {
+    let rule = HpaRule::new(10.0).times_scaled(0.01);
+    for (rule, orders) in [(rule, vec![3]), (rule.between(1, 2), vec![2]), (rule.between(5, 9), vec![5])] {
+        let mut replicas = Counted::new(30.0, 3);
+        Autoscaler::new(rule.stabilisation(60.0)).run(&mut replicas, 0.5).unwrap();
+        assert_eq!(replicas.orders, orders);
+    }
+}
+
+#[test]
+fn samples_that_a_slow_look_made_impossible_are_left_out() {
+    // A sample each 10 ms, but for the first ones.
+    let rule = HpaRule::new(10.0).window(0.01);
+    let mut replicas = Counted { first_look: Duration::from_millis(500), ..Counted::new(10.0, 1) };
+    let run = Autoscaler::new(rule).run(&mut replicas, 0.6).unwrap();
+    assert!(run.moments.len() <= 12, "{:?}", run.moments);
+}
+
 /// A deployment whose number of replicas the test can see while an autoscaler has it.
 struct Watched {
     deployment: RunningDeployment,
@@ -147,6 +180,10 @@ struct Watched {
 }
 
 impl Replicas for Watched {
+    fn wanted(&self) -> usize {
+        self.deployment.wanted()
+    }
+
     fn ready(&mut self) -> Result<usize, Error> {
         let ready = self.deployment.ready();
         self.replicas.store(self.deployment.replicas(), Ordering::SeqCst);
@@ -234,9 +271,46 @@ fn a_deployment_replaces_a_replica_that_died_and_keeps_at_least_one() {
 }
 
 #[test]
+fn a_replica_that_does_not_end_holds_nobody_up() {
+    with_each_program(|program| {
+        let mut deployment = Deployment::new(server()).replicas(2).with(program).start().unwrap();
+        wait_until("both are ready", || deployment.ready().unwrap() == 2);
+        let process = deployment.replica(1).unwrap().process_id().to_string();
+        let signal = |name| std::process::Command::new("kill").args([name, process.as_str()]).status().unwrap();
+        signal("-STOP");
+        deployment.scale_to(1).unwrap();
+        wait_until("one less", || deployment.ready().unwrap() == 1 && deployment.replicas() == 1);
+        assert_eq!(predict(deployment.address(), "[[0]]").status, 200);
+        signal("-CONT");
+    });
+}
+
+#[test]
+fn replicas_that_were_about_to_end_are_wanted_again_with_one_more() {
+    with_each_program(|program| {
+        let slow = Server::timed(ServiceTime::constant(50.0)).deadline(60.0);
+        let mut deployment = Deployment::new(slow).replicas(2).with(program).start().unwrap();
+        let up = |deployment: &RunningDeployment| {
+            let backends = deployment.load().unwrap().backends;
+            backends.iter().filter(|backend| backend.state == BackendState::Up).count()
+        };
+        wait_until("both are ready", || up(&deployment) == 2);
+        for _ in 0..2 {
+            let address = deployment.address().to_string();
+            std::thread::spawn(move || predict(&address, "[[0]]"));
+        }
+        wait_until("each has a request", || deployment.load().unwrap().backends.iter().all(|one| one.in_flight == 1));
+        deployment.scale_to(1).unwrap();
+        assert_eq!(deployment.replicas(), 2, "{program}: one finishes what it has");
+        assert_eq!(deployment.add_replica().unwrap(), 2);
+        wait_until("all get requests", || up(&deployment) == 3);
+    });
+}
+
+#[test]
 fn stop_ends_an_autoscaler() {
     with_stop_button("serving::autoscaler::stop_ends_an_autoscaler", |button| {
-        let counted = || Counted { requests_per_second: 70.0, replicas: 0, orders: Vec::new() };
+        let counted = || Counted::new(70.0, 0);
         // A sample is due after some seconds, but Stop does not wait for it.
         let autoscaler = Autoscaler::new(HpaRule::new(10.0).times_scaled(60.0));
         let running = autoscaler.start(counted()).unwrap();

@@ -266,7 +266,7 @@ fn settings_that_cannot_be_are_refused_with_their_values() {
         (two().queue_bound(0), "queue_bound(0)"),
         (two().listen("here"), "'here' is no address"),
         (two().listen("0.0.0.0:0"), "needs a token"),
-        (two().listen("0.0.0.0:0").token("two words"), "a token must be"),
+        (two().listen("0.0.0.0:0").token("a line\n"), "a token must be"),
     ];
     for (balancer, expected) in wrong {
         let text = complaint(balancer.start());

@@ -124,11 +124,11 @@ fn too_slow_too_long_and_too_many_are_said_so() {
 fn a_token_is_asked_for() {
     with_each_program(|program| {
         let backend = Backend::start("0");
-        let balancer = Balancer::new([&backend.address]).token("a$ecr\"t").with(program).start().unwrap();
+        let balancer = Balancer::new([&backend.address]).token("a$ecr\"t, and long").with(program).start().unwrap();
         for (headers, status) in [
             (vec![], 401),
             (vec![("authorization", "Bearer other")], 401),
-            (vec![("authorization", "Bearer a$ecr\"t")], 200),
+            (vec![("authorization", "Bearer a$ecr\"t, and long")], 200),
         ] {
             let answer = ask(balancer.address(), "POST /predict", &headers, b"{}");
             assert_eq!(answer.status(), status, "{program}: {}", answer.text());
@@ -157,6 +157,25 @@ fn a_balancer_that_is_let_go_or_stopped_is_gone() {
         balancer.stop().unwrap();
         assert_eq!(client.join().unwrap().text(), "0");
         assert!(!is_alive(process));
+    });
+}
+
+#[test]
+fn a_balancer_that_is_stopped_waits_for_the_rest_of_a_request() {
+    with_each_program(|program| {
+        let backend = Backend::start("0");
+        let balancer = Balancer::new([&backend.address]).with(program).start().unwrap();
+        wait_for_up(&balancer, 1);
+        let mut stream = TcpStream::connect(balancer.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (first, rest) = (b"POST /predict HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\n\r\n{", b"}");
+        stream.write_all(first).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        let stopped = std::thread::spawn(move || balancer.stop());
+        std::thread::sleep(Duration::from_millis(500));
+        stream.write_all(rest).unwrap();
+        assert_eq!(read_answer(&mut stream).text(), "0", "{program}");
+        stopped.join().unwrap().unwrap();
     });
 }
 

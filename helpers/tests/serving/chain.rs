@@ -148,10 +148,15 @@ fn the_copy_that_loses_is_broken_off() {
 
 #[test]
 fn a_call_is_worked_for_once() {
-    let hop = Hop::new("hop").stalls(0.5, 0.0).start().unwrap();
-    let call = |number: u32| ask(hop.address(), "GET", "/call", &[("x-call", &number.to_string())], b"").json();
-    let first: Vec<_> = (0..20).map(call).collect();
-    assert_eq!((0..20).map(call).collect::<Vec<_>>(), first);
+    let hop = Hop::new("hop").stalls(0.0, 0.0).start().unwrap();
+    let call = |number: &str, deadline_ms: &str| {
+        ask(hop.address(), "GET", "/call", &[("x-call", number), ("x-deadline-ms", deadline_ms)], b"").json()
+    };
+    let first = call("1", "20000");
+    assert_eq!(first["visits"][0]["deadline_ms"], 20_000);
+    // The same call gets what was found before, deadline and all.
+    assert_eq!(call("1", "7000"), first);
+    assert_eq!(call("2", "7000")["visits"][0]["deadline_ms"], 7_000);
 }
 
 #[test]

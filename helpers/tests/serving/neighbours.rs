@@ -108,4 +108,7 @@ fn what_can_not_be_searched_is_refused() {
     assert!(table.cells(0, 0).is_err());
     assert!(complaint(table.cells(5, 0).unwrap().nearest(&[0.0, 0.0], 1, 6)).contains("6 of 5 cells"));
     assert_eq!(table.nearest(&[0.0, 0.0], 0).unwrap(), []);
+    // More than there are is all of them.
+    assert_eq!(table.nearest(&[0.0, 0.0], usize::MAX).unwrap().len(), 100);
+    assert_eq!(table.cells(5, 0).unwrap().nearest(&[0.0, 0.0], usize::MAX, 5).unwrap().0.len(), 100);
 }

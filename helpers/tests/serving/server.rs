@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use candle_core::Tensor;
 use onramp::prelude::*;
 
+use super::backends::wait_until;
 use super::complaint;
 use super::support::{Answer, JSON, ask, get, predict, read_answer, send_raw};
+use crate::again::run_again_with;
 
 fn small() -> Server {
     Server::new(Mlp::new(8).inputs(4).outputs(3)).batch_cap(16)
@@ -237,6 +239,12 @@ fn beyond_this_machine_a_token_is_needed() {
     assert!(text.contains("needs a token"), "{text}");
     assert!(complaint(small().listen("localhost").start()).contains("'localhost' is no address"));
 
+    for nobody_sends in ["", " word", "word ", "line\n", "ö"] {
+        assert!(complaint(small().token(nobody_sends).start()).contains("a token must be"));
+        assert!(complaint(StateServer::new().token(nobody_sends).start()).contains("a token must be"));
+        assert!(complaint(Hop::new("hop").token(nobody_sends).start()).contains("a token must be"));
+    }
+
     let server = small().token("open sesame").start().unwrap();
     let body = b"{\"rows\": [[1, 2, 3, 4]]}";
     for shown in ["", "Bearer open", "Basic open sesame"] {
@@ -293,6 +301,46 @@ fn numbers_that_are_too_large_for_the_model_are_told() {
         assert!(text.contains("row 1 are too large"), "{text}");
     }
     is_healthy(server.address());
+}
+
+#[test]
+fn a_server_that_cuts_a_request_off_has_not_ended_well() {
+    let mut server = Server::timed(ServiceTime::constant(60.0)).deadline(100.0).start().unwrap();
+    let address = server.address().to_string();
+    let under_way = std::thread::spawn(move || predict(&address, "[[1]]").status);
+    std::thread::sleep(Duration::from_millis(500));
+    let text = complaint(server.stop());
+    assert!(text.contains("not answered within 10 s") && text.contains(server.address()), "{text}");
+    assert_eq!(under_way.join().unwrap(), 0);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_server_that_has_died_uses_nothing() {
+    let server = small().start().unwrap();
+    assert!(server.memory_bytes().unwrap() > 1 << 20);
+    assert!(server.processor_seconds().unwrap() < 60.0);
+    std::process::Command::new("kill").args(["-9", &server.process_id().to_string()]).status().unwrap();
+    // Until somebody asks for its end, the system keeps its number.
+    wait_until("the end of the server", || server.memory_bytes().is_err());
+    let text = complaint(server.processor_seconds());
+    assert!(text.contains("has ended"), "{text}");
+}
+
+#[test]
+fn another_program_than_that_of_services_is_told() {
+    const PROGRAM: &str = "ONRAMP_WORKER";
+    const MARK: &str = "not-onramp";
+    if std::env::var_os(PROGRAM).is_none_or(|program| !program.to_string_lossy().contains(MARK)) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(MARK);
+        std::fs::write(&program, "#!/bin/sh\necho good morning\nexec sleep 600\n").unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        run_again_with("serving::server::another_program_than_that_of_services_is_told", PROGRAM, &program);
+        return;
+    }
+    let text = complaint(small().start());
+    assert!(text.contains("said 'good morning'"), "{text}");
 }
 
 #[test]

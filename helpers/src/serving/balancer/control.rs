@@ -32,8 +32,8 @@ pub(super) trait Process: Debug + Send {
     fn pause(&self, number: usize) -> Result<()>;
     /// Sends requests to a paused backend again, at this address.
     fn resume(&self, number: usize, address: &str) -> Result<()>;
-    /// Forgets a backend that is paused and has nothing more to do.
-    fn remove(&self, number: usize) -> Result<()>;
+    /// Forgets a backend that is paused and has nothing more to do; false when there still are connections to it.
+    fn remove(&self, number: usize) -> Result<bool>;
     fn load(&self) -> Result<BalancerLoad>;
     /// Finishes what is under way and ends.
     fn stop(&mut self) -> Result<()>;

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::interrupt::check_interrupt;
 
 const LOOK: Duration = Duration::from_millis(5);
+/// A backend that is done is gone by then.
+const REMOVAL: Duration = Duration::from_secs(5);
 
 /// A balancer that runs, as a process of its own. It ends when this value goes.
 #[derive(Debug)]
@@ -94,9 +96,27 @@ impl RunningBalancer {
     /// the longest time that an answer may take, in which case it stays without new ones; [`Error::Interrupted`].
     pub fn remove_backend(&mut self, number: usize) -> Result<()> {
         self.drain(number)?;
-        self.process.remove(number)?;
-        self.backends.remove(&number);
+        let start = Instant::now();
+        while !self.try_remove(number)? {
+            check_interrupt()?;
+            if start.elapsed() > REMOVAL {
+                return Err(Error::Service(format!(
+                    "the balancer keeps connections to backend {number} and can't forget it; it gets no new requests: try \
+                     again later"
+                )));
+            }
+            std::thread::sleep(LOOK);
+        }
         Ok(())
+    }
+
+    /// Removes a paused backend if it has answered all that it had, and returns whether it is gone; waits for nothing.
+    pub(in crate::serving) fn try_remove(&mut self, number: usize) -> Result<bool> {
+        let gone = self.backend_load(number)?.unfinished() == 0 && self.process.remove(number)?;
+        if gone {
+            self.backends.remove(&number);
+        }
+        Ok(gone)
     }
 
     /// Sends nothing more to a backend and waits until it has answered what it has.
@@ -170,10 +190,11 @@ impl RunningBalancer {
         }
     }
 
-    /// Takes no more requests, finishes those that it has, and ends.
+    /// Takes no more requests, finishes those that it has, and ends. For them the embedded balancer has 10 seconds, and HAProxy
+    /// as long as an answer may take.
     ///
     /// # Errors
-    /// [`Error::Worker`] when it had to be killed, [`Error::Interrupted`].
+    /// [`Error::Worker`] when some took longer and were cut off, [`Error::Interrupted`].
     pub fn stop(mut self) -> Result<()> {
         self.process.stop()
     }

@@ -90,6 +90,7 @@ impl RunningDeployment {
     /// # Errors
     /// As for [`Deployment::start`] and [`RunningBalancer::add_backend`].
     pub fn add_replica(&mut self) -> Result<usize> {
+        self.want_all()?;
         let number = self.replicas.len();
         let process = self.description.replica(number)?;
         self.balancer.add_backend(process.address())?;
@@ -106,18 +107,12 @@ impl RunningDeployment {
         let [_, .., _] = self.replicas[..] else {
             return Err(Error::invalid("the last replica can't be removed; a deployment keeps at least 1"));
         };
-        self.end_last()?;
-        self.scaling.wanted = self.replicas.len();
-        Ok(())
-    }
-
-    pub(super) fn end_last(&mut self) -> Result<()> {
         let last = self.replicas.len() - 1;
         self.balancer.drain(last)?;
         self.replicas[last].stop()?;
         self.balancer.remove_backend(last)?;
         self.replicas.truncate(last);
-        Ok(())
+        self.want_all()
     }
 
     /// Requests that were sent to each replica, in the order of their numbers.

@@ -59,6 +59,8 @@ impl Caller {
     /// # Errors
     /// A failure that names the hop.
     pub(super) async fn call(&self, call: &Call) -> Result<ChainAnswer, Failure> {
+        // Nothing would be sent, so that nothing is learned about the hop.
+        self.left(call)?;
         if let Err(rest) = lock(&self.breaker).admit(Instant::now()) {
             return Err(Failure::broken(format!(
                 "{} failed several times in a row and is not called for another {:.1} s",
@@ -108,14 +110,25 @@ impl Caller {
         first.await
     }
 
+    /// The time that is left, also in whole milliseconds.
+    ///
+    /// # Errors
+    /// A failure when it is less than one.
+    fn left(&self, call: &Call) -> Result<(Duration, u64), Failure> {
+        let left = call.deadline.saturating_duration_since(Instant::now());
+        match left.as_millis() as u64 {
+            0 => {
+                let text = format!("there was no time left to call {}", self.next.name);
+                Err(Failure { own: false, ..Failure::late(text) })
+            }
+            milliseconds => Ok((left, milliseconds)),
+        }
+    }
+
     async fn send(&self, call: &Call, copy: u64) -> Result<ChainAnswer, Failure> {
         let name = &self.next.name;
         let address = &self.next.addresses[(copy as usize - 1) % self.next.addresses.len()];
-        let left = call.deadline.saturating_duration_since(Instant::now());
-        let milliseconds = left.as_millis() as u64;
-        if milliseconds == 0 {
-            return Err(Failure { own: false, ..Failure::late(format!("there was no time left to call {name}")) });
-        }
+        let (left, milliseconds) = self.left(call)?;
         let request = Request::get(format!("http://{address}{PATH}"))
             .header(DEADLINE, milliseconds)
             .header(CALL, call.number)
@@ -147,4 +160,29 @@ impl Caller {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is in there only counts: a panic elsewhere does not make it wrong.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that can't go on should say so and stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_for_which_there_was_no_time_says_nothing_about_the_hop() {
+        // Nothing listens there.
+        let next =
+            NextHop { name: "price".into(), addresses: vec!["127.0.0.1:9".into()], optional: false, hedge: None };
+        let caller = Caller::new(next).unwrap();
+        let call = |seconds| {
+            let deadline = Instant::now() + Duration::from_secs(seconds);
+            let call = Call { number: 1, request_id: HeaderValue::from_static("call"), deadline };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(caller.call(&call)).unwrap_err()
+        };
+        (0..4).for_each(|_| assert!(call(60).own));
+        assert!(call(0).text.contains("no time left"));
+        let before = Instant::now();
+        assert!(call(60).own);
+        assert!(lock(&caller.breaker).admit(before).is_err(), "five failures in a row open it");
+    }
 }

@@ -18,6 +18,11 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What an autoscaler scales.
 pub trait Replicas {
+    /// How many there are meant to be already, before anybody scales them.
+    fn wanted(&self) -> usize {
+        0
+    }
+
     /// How many are ready to serve.
     ///
     /// # Errors
@@ -63,7 +68,8 @@ pub trait Replicas {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Autoscaler {
     rule: HpaRule,
-    replicas: usize,
+    /// None: those that there are.
+    replicas: Option<usize>,
 }
 
 /// An autoscaler at work in a thread of its own. It ends, and its replicas with it, when this value goes.
@@ -74,14 +80,14 @@ pub struct RunningAutoscaler {
 }
 
 impl Autoscaler {
-    /// This rule, from one replica on.
+    /// This rule, from the replicas on that there are, or as many of them as the rule allows.
     pub fn new(rule: HpaRule) -> Self {
-        Self { rule, replicas: 1 }
+        Self { rule, replicas: None }
     }
 
-    /// Replicas at the start.
+    /// Another number of replicas at the start.
     pub fn replicas(mut self, replicas: usize) -> Self {
-        self.replicas = replicas;
+        self.replicas = Some(replicas);
         self
     }
 
@@ -101,7 +107,7 @@ impl Autoscaler {
     /// # Errors
     /// [`Error::InvalidInput`] for a rule that makes no sense; [`Error::Worker`] when the system gives no thread.
     pub fn start(&self, mut replicas: impl Replicas + Send + 'static) -> Result<RunningAutoscaler> {
-        self.rule.start(self.replicas)?;
+        self.rule.start(self.first(&replicas))?;
         let ending = Arc::new(AtomicBool::new(false));
         let (autoscaler, its) = (*self, ending.clone());
         let thread = std::thread::Builder::new()
@@ -115,14 +121,22 @@ impl Autoscaler {
         Ok(RunningAutoscaler { ending, thread: Some(thread) })
     }
 
+    /// How many replicas there are meant to be at the start.
+    fn first(&self, replicas: &impl Replicas) -> usize {
+        self.replicas.unwrap_or_else(|| self.rule.nearest(replicas.wanted()))
+    }
+
     fn scale(&self, replicas: &mut impl Replicas, seconds: Option<f64>, ending: &AtomicBool) -> Result<AutoscalerRun> {
-        let mut state = self.rule.start(self.replicas)?;
-        replicas.scale_to(self.replicas)?;
+        let mut state = self.rule.start(self.first(replicas))?;
+        replicas.scale_to(state.replicas())?;
         let step = self.rule.sample_seconds();
         let mut run = AutoscalerRun::new(self.rule, replicas.provenance());
         let start = Instant::now();
-        for sample in 1.. {
-            let due = start + Duration::from_secs_f64(f64::from(sample) * step);
+        let mut sample = 0.0_f64;
+        loop {
+            // Samples that a slow step made impossible are left out: made up for in a burst, they would tell nothing.
+            sample = sample.max((start.elapsed().as_secs_f64() / step).floor()) + 1.0;
+            let due = start + Duration::from_secs_f64(sample * step);
             while Instant::now() < due && !ending.load(Ordering::Relaxed) {
                 check_interrupt()?;
                 std::thread::sleep(LOOK.min(due.saturating_duration_since(Instant::now())));

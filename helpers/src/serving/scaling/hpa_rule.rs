@@ -130,6 +130,11 @@ impl HpaRule {
         Ok(HpaState::new(*self, replicas))
     }
 
+    /// So many replicas, or the nearest number that there may be.
+    pub(super) fn nearest(&self, replicas: usize) -> usize {
+        replicas.min(self.most).max(self.fewest)
+    }
+
     /// Seconds from one sample of the metric to the next: one, or less when the rule looks back on less.
     pub(super) fn sample_seconds(&self) -> f64 {
         self.window_seconds.min(self.period_seconds).min(1.0)

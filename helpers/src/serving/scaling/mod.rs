@@ -6,10 +6,11 @@
 //! - [`ReplicaProcesses`]: replicas that are processes of this machine; a
 //!   [`RunningDeployment`](super::RunningDeployment) can be scaled as well, behind its balancer
 //!
-//! Inside: `starts`, replicas on their way.
+//! Inside: `starts` and `ends`, replicas on their way in and out.
 
 mod autoscaler;
 mod autoscaler_run;
+mod ends;
 mod hpa_rule;
 mod hpa_state;
 mod replica_processes;
@@ -18,6 +19,7 @@ mod scaling_run;
 mod starts;
 mod virtual_replicas;
 
+pub(super) use ends::Ends;
 pub(super) use starts::Starts;
 
 pub use autoscaler::{Autoscaler, Replicas, RunningAutoscaler};

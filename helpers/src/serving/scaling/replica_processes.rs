@@ -6,11 +6,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Replicas;
-use super::starts::{Starts, finished, thread};
+use super::ends::Ends;
+use super::starts::Starts;
 use crate::error::{Error, Result};
 use crate::measure::Provenance;
 use crate::serving::{Server, ServiceProcess};
@@ -30,11 +30,10 @@ pub struct Rotation {
 pub struct ReplicaProcesses {
     server: Server,
     cold_start: Duration,
-    grace: Duration,
     wanted: usize,
     running: Vec<Replica>,
     starts: Starts,
-    stopping: Vec<JoinHandle<Result<()>>>,
+    ends: Ends,
     rotation: Rotation,
     reports: Vec<String>,
 }
@@ -71,11 +70,10 @@ impl ReplicaProcesses {
         Self {
             server,
             cold_start: Duration::ZERO,
-            grace: Duration::from_millis(200),
             wanted: 0,
             running: Vec::new(),
             starts: Starts::new(),
-            stopping: Vec::new(),
+            ends: Ends::default(),
             rotation: Rotation::default(),
             reports: Vec::new(),
         }
@@ -125,13 +123,11 @@ impl ReplicaProcesses {
             self.rotation.lock().push(process.address().to_string());
             self.running.push(Replica { process, counted: (Instant::now(), 0.0) });
         }
-        for cause in finished(&mut self.stopping).into_iter().filter_map(Result::err) {
-            self.reports.push(format!("a replica did not end as it was asked to: {cause}"));
-        }
+        self.ends.report(&mut self.reports);
         while self.running.len() > self.wanted {
             let Some(replica) = self.running.pop() else { break };
             self.leave(&replica);
-            self.stopping.push(retire(replica.process, self.grace)?);
+            self.ends.retire(replica.process)?;
         }
         let (server, cold_start) = (self.server.clone(), self.cold_start);
         self.starts.fill(self.wanted.saturating_sub(self.running.len()), move || {
@@ -147,6 +143,10 @@ impl ReplicaProcesses {
 }
 
 impl Replicas for ReplicaProcesses {
+    fn wanted(&self) -> usize {
+        self.wanted
+    }
+
     fn ready(&mut self) -> Result<usize> {
         self.tend()?;
         if self.running.is_empty() && self.wanted > 0 {
@@ -194,20 +194,12 @@ impl Replicas for ReplicaProcesses {
 impl Drop for ReplicaProcesses {
     fn drop(&mut self) {
         self.rotation.lock().clear();
-        let retired = self.running.drain(..).map(|replica| retire(replica.process, self.grace));
-        let retired: Vec<_> = retired.flatten().collect();
-        // Nobody waits for those that are starting: they are killed when they have started. What can't be told to anybody any
-        // more is not.
-        retired.into_iter().chain(self.stopping.drain(..)).for_each(|thread| drop(thread.join()));
+        // Nobody waits for those that are starting: they are killed when they have started.
+        for replica in self.running.drain(..) {
+            // One that can't be asked to end is killed.
+            let _ = self.ends.retire(replica.process);
+        }
     }
-}
-
-/// Asks a replica to end once nobody can be on the way to it, and waits for it in a thread.
-fn retire(mut process: ServiceProcess, grace: Duration) -> Result<JoinHandle<Result<()>>> {
-    thread("onramp-retire", move || {
-        std::thread::sleep(grace);
-        process.stop()
-    })
 }
 
 fn duration(what: &str, seconds: f64) -> Result<Duration> {

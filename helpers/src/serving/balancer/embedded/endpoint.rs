@@ -10,21 +10,11 @@ use std::time::Duration;
 use axum::http::{Request, Response, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::Service;
 use tower::load::Load;
 
 use super::backend::Backend;
-
-/// A connection that nobody uses is closed before the backend does it in the middle of a request.
-const IDLE: Duration = Duration::from_secs(4);
-/// A longer answer is not passed on.
-const LONGEST_ANSWER_BYTES: usize = 64 << 20;
-
-/// Keeps connections to all backends.
-pub(super) type Connections = legacy::Client<HttpConnector, Full<Bytes>>;
+use crate::serving::client::{Connections, LONGEST_ANSWER_BYTES, innermost};
 
 /// A backend that requests can be sent to. It is always ready; who may send how much is decided before.
 #[derive(Debug, Clone)]
@@ -52,14 +42,6 @@ pub(super) enum Failure {
     Late,
 }
 
-pub(super) fn connections(connect: Duration) -> Connections {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(connect));
-    let mut builder = legacy::Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
-}
-
 /// Sends a request and waits for all of the answer.
 pub(super) async fn exchange(
     connections: &Connections,
@@ -84,11 +66,6 @@ fn at(place: &Uri, backend: &str) -> Uri {
     let path = place.path_and_query().map_or("/", |path| path.as_str());
     let builder = Uri::builder().scheme("http").authority(backend).path_and_query(path);
     builder.build().unwrap_or_default()
-}
-
-/// The innermost cause says most.
-fn innermost(cause: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(cause), |cause| cause.source()).last().map(ToString::to_string).unwrap_or_default()
 }
 
 impl Service<Request<Full<Bytes>>> for Endpoint {

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::pool::Pool;
 use crate::error::{Error, Result};
 use crate::serving::balancer::BalancerLoad;
+use crate::serving::http::AFTER_FAILED_ACCEPT;
 
 /// What the balancer can be told. Every order is answered with the counts after it, or with what was wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,15 @@ pub(super) fn take(socket: &Path, pool: Arc<Pool>) -> Result<()> {
     let listener = UnixListener::bind(socket)
         .map_err(|cause| Error::io(format!("listening at the balancer's socket {}", socket.display()), cause))?;
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(cause) => {
+                    warn!("an order could not be accepted: {cause}");
+                    tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                    continue;
+                }
+            };
             let pool = pool.clone();
             tokio::spawn(async move {
                 if let Err(cause) = converse(stream, &pool).await {

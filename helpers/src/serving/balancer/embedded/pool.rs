@@ -22,10 +22,11 @@ use tower::limit::ConcurrencyLimit;
 use tower::{Service, ServiceExt};
 
 use super::backend::{Backend, Counts, Gauge, Standing};
-use super::endpoint::{Connections, Endpoint, Exchange, connections};
+use super::endpoint::{Endpoint, Exchange};
 use super::ring::Ring;
 use crate::error::{Error, Result};
 use crate::serving::balancer::{Balancer, BalancerLoad, Policy, Program, SessionId};
+use crate::serving::client::{Connections, connections};
 use crate::serving::http::Problem;
 
 /// A session that was not seen for so long is forgotten, as by HAProxy.
@@ -62,7 +63,7 @@ impl Pool {
     pub(super) fn new(balancer: Balancer) -> Arc<Self> {
         let sessions = Cache::builder().max_capacity(MOST_SESSIONS).time_to_idle(FORGOTTEN);
         let pool = Arc::new(Self {
-            connections: connections(Duration::from_secs_f64(balancer.connect_seconds)),
+            connections: connections(Some(Duration::from_secs_f64(balancer.connect_seconds))),
             members: RwLock::default(),
             changes: watch::Sender::new(0),
             turn: AtomicUsize::new(0),

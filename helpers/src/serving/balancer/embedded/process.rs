@@ -66,8 +66,8 @@ impl Process for Embedded {
         self.add(number, address)
     }
 
-    fn remove(&self, number: usize) -> Result<()> {
-        self.order(&Order::Remove { number }).map(drop)
+    fn remove(&self, number: usize) -> Result<bool> {
+        self.order(&Order::Remove { number }).map(|_| true)
     }
 
     fn load(&self) -> Result<BalancerLoad> {

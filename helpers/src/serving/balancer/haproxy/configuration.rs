@@ -54,7 +54,7 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
     let token = balancer.listener.token.as_ref().map(|_| {
         let text = "this service needs a token: send the header Authorization: Bearer with it";
         let condition =
-            format!("unless {{ path /health /ready }} or {{ req.hdr(authorization) -m str \"Bearer ${{{TOKEN}}}\" }}");
+            format!("unless {{ path /health /ready }} or {{ req.fhdr(authorization) -m str \"Bearer ${{{TOKEN}}}\" }}");
         refusal(401, text, &condition)
     });
     let (choice, stick) = match &balancer.policy {
@@ -122,10 +122,14 @@ pub(in crate::serving::balancer) fn configuration(balancer: &Balancer) -> String
         "    option http-buffer-request\n",
         &refusal(
             413,
-            &format!("the body has more than {largest_body_bytes} bytes; send fewer rows at once"),
+            &format!(
+                "the body has more than {largest_body_bytes} bytes; send less at once, or raise the limit: \
+                 .largest_body_bytes(bytes) of a balancer"
+            ),
             &format!("if {{ req.body_size gt {largest_body_bytes} }}"),
         ),
-        &refusal(503, "no backend is up; try again later", &format!("if {{ nbsrv({GROUP}) eq 0 }}")),
+        // While it ends it counts none as up, and yet they answer what is under way.
+        &refusal(503, "no backend is up; try again later", &format!("if {{ nbsrv({GROUP}) eq 0 }} !{{ stopping }}")),
         &refusal(
             503,
             &format!("{queue_bound} requests wait already; try again later"),

@@ -31,7 +31,6 @@ const LOG: &str = "haproxy.log";
 /// Of its log, so much is shown.
 const SHOWN_LOG_BYTES: usize = 8 << 10;
 const START: Duration = Duration::from_secs(10);
-const REMOVAL: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A HAProxy that runs as a child of this process.
@@ -179,17 +178,11 @@ impl Process for Haproxy {
         self.order(&format!("set server {backend} state ready"), None)
     }
 
-    fn remove(&self, number: usize) -> Result<()> {
-        let order = format!("del server {GROUP}/{}", configuration::name(number));
-        let start = Instant::now();
-        loop {
-            match self.order(&order, Some("deleted")) {
-                // Connections without a request, which it closes soon.
-                Err(Error::Service(text)) if text.contains("still has connections") && start.elapsed() < REMOVAL => {}
-                removed => return removed,
-            }
-            check_interrupt()?;
-            std::thread::sleep(LOOK);
+    fn remove(&self, number: usize) -> Result<bool> {
+        match self.order(&format!("del server {GROUP}/{}", configuration::name(number)), Some("deleted")) {
+            // Without a request; it closes them soon.
+            Err(Error::Service(text)) if text.contains("still has connections") => Ok(false),
+            removed => removed.map(|()| true),
         }
     }
 
@@ -202,18 +195,21 @@ impl Process for Haproxy {
             // SAFETY: the child has not been waited for, so the number is still its own.
             unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGUSR1) };
         }
-        let longest = self.balancer.answer_seconds + self.balancer.queue_seconds;
+        // It takes no orders any more, and ends by itself once nothing is under way.
+        let Balancer { sender_seconds, queue_seconds, answer_seconds, .. } = self.balancer;
+        let longest = sender_seconds + queue_seconds + answer_seconds;
         let start = Instant::now();
         while self.is_running()? {
             check_interrupt()?;
-            // Then only connections without a request are left, for which it would wait.
-            let idle = self.load().is_ok_and(|load| load.backends.iter().all(|backend| backend.in_flight == 0));
-            if idle || start.elapsed().as_secs_f64() > longest {
-                break;
+            if start.elapsed().as_secs_f64() > longest {
+                self.child
+                    .kill()
+                    .and_then(|()| self.child.wait())
+                    .map_err(|cause| Error::io("ending HAProxy", cause))?;
+                return Err(Error::Worker(format!("HAProxy did not end within {longest} s and was killed")));
             }
             std::thread::sleep(LOOK);
         }
-        self.child.kill().and_then(|()| self.child.wait()).map_err(|cause| Error::io("ending HAProxy", cause))?;
         Ok(())
     }
 }
