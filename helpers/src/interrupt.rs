@@ -19,11 +19,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
 /// Names the file whose one byte is not 0 while the kernel asks for the end of the running cell.
 const FLAG_VARIABLE: &str = "ONRAMP_INTERRUPT";
+
+/// Between two looks at whether the learner pressed Stop, for whoever waits.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// The flag; none outside a notebook.
 static FLAG: OnceLock<Option<File>> = OnceLock::new();
@@ -47,6 +52,20 @@ pub(crate) fn while_allowed<T>(allowed: Allowed, work: impl FnOnce() -> T) -> T 
     }
     let _former = Former(ALLOWED.replace(Some(allowed)));
     work()
+}
+
+/// Waits for what another thread sends; none when that has ended without a word.
+///
+/// # Errors
+/// As for [`check_interrupt`].
+pub(crate) fn receive<T>(receiver: &Receiver<T>) -> Result<Option<T>> {
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(sent) => return Ok(Some(sent)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => check_interrupt()?,
+        }
+    }
 }
 
 /// Call it between two steps of a loop of your own, so that Stop ends the loop and keeps your variables. It takes

@@ -114,12 +114,7 @@ pub(crate) fn numbers(column: &Column) -> Result<Vec<f64>, String> {
 pub(crate) fn classes(name: &str, values: &[f64]) -> Result<Vec<u32>, String> {
     let is_class = |value: &f64| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(value);
     match values.iter().position(|value| !is_class(value)) {
-        Some(row) => Err(format!(
-            "has {} in row {} of the column '{name}', but classes are numbered 0, 1, 2 and so on; choose another label \
-             column, or number the classes",
-            values[row],
-            row + 1
-        )),
+        Some(row) => Err(no_class(name, values, row, "classes are numbered 0, 1, 2 and so on")),
         None => Ok(values.iter().map(|value| *value as u32).collect()),
     }
 }
@@ -127,12 +122,7 @@ pub(crate) fn classes(name: &str, values: &[f64]) -> Result<Vec<u32>, String> {
 /// The class of each row, and how many classes there are.
 fn numbered(name: &str, values: &[f64]) -> Result<(Vec<u32>, usize), String> {
     if let Some(row) = values.iter().position(|value| value.fract() != 0.0) {
-        return Err(format!(
-            "has {} in row {} of the column '{name}', but a class is a whole number; choose another label column, or \
-             number the classes",
-            values[row],
-            row + 1
-        ));
+        return Err(no_class(name, values, row, "a class is a whole number"));
     }
     let mut classes = values.to_vec();
     classes.sort_by(f64::total_cmp);
@@ -150,6 +140,14 @@ fn numbered(name: &str, values: &[f64]) -> Result<(Vec<u32>, usize), String> {
     }
     let number = |value: &f64| classes.partition_point(|class| class < value) as u32;
     Ok((values.iter().map(number).collect(), classes.len()))
+}
+
+fn no_class(name: &str, values: &[f64], row: usize, because: &str) -> String {
+    format!(
+        "has {} in row {} of the column '{name}', but {because}; choose another label column, or number the classes",
+        values[row],
+        row + 1
+    )
 }
 
 /// The first few names.

@@ -10,15 +10,13 @@ use super::target::Target;
 use super::{Load, LoadRun};
 use crate::display::Progress;
 use crate::error::{Error, Result};
-use crate::interrupt::check_interrupt;
+use crate::interrupt::{LOOK, check_interrupt};
 use crate::machine::{self, Machine};
 
 /// The highest rate that can be asked for; none is known to reach it.
 const MOST_PER_SECOND: f64 = 1e7;
 /// Files that a process has open for other things.
 const OTHER_FILES: u64 = 64;
-/// Between two looks at whether to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Load {
     /// Sends all requests and waits for their answers.
@@ -157,7 +155,7 @@ impl Load {
                 generator::run(plan, &stop, &ended)
             });
             let mut shown = 0;
-            while is_over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            while is_over.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 if check_interrupt().is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }

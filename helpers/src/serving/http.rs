@@ -28,6 +28,8 @@ use crate::error::{Error, Result};
 
 /// Names a request in answers and logs.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Milliseconds that the client waits at most.
+pub(crate) const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 /// A name of a request that is longer is replaced.
 const LONGEST_REQUEST_ID: usize = 128;
 /// After an accept that failed, most often for want of file handles.
@@ -86,6 +88,16 @@ impl Problem {
 
     pub(crate) fn unavailable(text: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+}
+
+/// What was wrong with what was asked is the client's, and anything else may be over later.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidInput(text) => Self::bad_request(text),
+            other => Self::unavailable(other.to_string()),
+        }
     }
 }
 

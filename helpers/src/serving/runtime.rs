@@ -2,15 +2,11 @@
 
 use std::future::Future;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Result};
-use crate::interrupt::check_interrupt;
-
-/// Between two looks at whether the learner pressed Stop.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::interrupt::{LOOK, check_interrupt};
 
 /// Waits for `work` on the calling thread.
 ///

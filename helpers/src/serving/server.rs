@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batcher::{Batcher, Batching, Refusal};
 use super::cache::Cache;
-use super::http::{ConnectionLimits, Prepared, Problem, whole_body};
+use super::http::{ConnectionLimits, DEADLINE, Prepared, Problem, whole_body};
 use super::listener::{Listener, listener_setters};
 use super::metrics::{self, Metrics};
 use super::response_cache::{Key, ResponseCache, Served as Answered, Source};
@@ -29,8 +29,6 @@ use super::work::{Scores, Served, Work};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
-/// Milliseconds that the client waits at most.
-const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 /// Of the parameters that gave the answer.
 const VERSION: HeaderName = HeaderName::from_static("x-version");
 /// That a client may ask for.
@@ -341,7 +339,7 @@ impl Serving {
     async fn count(&self, headers: &HeaderMap, name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
         let Path(name) = name.map_err(|cause| Problem::bad_request(cause.body_text()))?;
         let added = tokio::time::timeout(self.deadline_of(headers)?, self.sessions.add(&name, 1)).await;
-        let count = added.map_err(|_| problem(Refusal::Late))?.map_err(store_problem)?;
+        let count = added.map_err(|_| problem(Refusal::Late))??;
         Ok(axum::Json(serde_json::json!({ "session": name, "count": count })).into_response())
     }
 
@@ -384,13 +382,6 @@ async fn count_session(
     response
 }
 
-fn store_problem(error: Error) -> Problem {
-    match error {
-        Error::InvalidInput(text) => Problem::bad_request(text),
-        other => Problem::unavailable(other.to_string()),
-    }
-}
-
 async fn replace_parameters(
     extract::State(serving): extract::State<Arc<Serving>>,
     request: Request,
@@ -420,7 +411,7 @@ async fn ready(extract::State(serving): extract::State<Arc<Serving>>) -> Result<
 
 /// Apart from [`ready`], because a server whose store is gone still predicts.
 async fn sessions_ready(extract::State(serving): extract::State<Arc<Serving>>) -> Result<&'static str, Problem> {
-    serving.sessions.ping().await.map_err(store_problem)?;
+    serving.sessions.ping().await?;
     Ok("ready\n")
 }
 

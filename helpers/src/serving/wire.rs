@@ -9,6 +9,7 @@ use bytes::Bytes;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::answer::Answer;
 use super::http::Problem;
 use super::work::Scores;
 
@@ -86,7 +87,8 @@ impl Format {
     /// # Errors
     /// 500 when they can't be written.
     pub(crate) fn write(self, scores: &Scores) -> Result<Bytes, Problem> {
-        let classes = || scores.probabilities.chunks_exact(scores.classes).map(most_probable);
+        let classes =
+            || scores.probabilities.chunks_exact(scores.classes).map(|row| Answer::of_probabilities(row).class);
         let written = match self {
             Self::Json => serde_json::to_vec(&serde_json::json!({
                 "classes": classes().collect::<Vec<_>>(),
@@ -109,16 +111,6 @@ impl Format {
         };
         written.map(Bytes::from).map_err(|cause| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, cause))
     }
-}
-
-/// The first class with the highest probability.
-fn most_probable(probabilities: &[f32]) -> u32 {
-    let best = (0..probabilities.len()).reduce(
-        |best, class| {
-            if probabilities[class] > probabilities[best] { class } else { best }
-        },
-    );
-    best.unwrap_or(0) as u32
 }
 
 fn read_tensor(body: &[u8], columns: Option<usize>) -> Result<Rows, Problem> {

@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
@@ -18,10 +17,7 @@ use super::{ParquetFile, ShardBy, Store, fault};
 use crate::data::{Batch, Dataset, file, shuffled_rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::interrupt::check_interrupt;
-
-/// Between two looks at whether the learner pressed Stop.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::interrupt::receive;
 
 /// A description of batches; [`Batches::start`] begins to read.
 ///
@@ -305,13 +301,7 @@ impl BatchStream {
         while self.current.is_empty() {
             let gone =
                 || Error::Worker("the thread that reads ahead has ended after its error; start again".to_string());
-            let (at, rows) = loop {
-                match self.windows.recv_timeout(LOOK) {
-                    Ok(window) => break window?,
-                    Err(RecvTimeoutError::Timeout) => check_interrupt()?,
-                    Err(RecvTimeoutError::Disconnected) => return Err(gone()),
-                }
-            };
+            let (at, rows) = receive(&self.windows)?.ok_or_else(gone)??;
             let order = shuffled_rows(rows.rows(), mixed(self.description.seed, at.pass, at.window as u64 + 1));
             let batches = order.chunks(self.description.rows).map(<[usize]>::to_vec);
             // After a restart the first window has been used in part.

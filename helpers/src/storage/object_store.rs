@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quiet::quietly;
 use crate::error::{Error, Result};
-use crate::interrupt::check_interrupt;
+use crate::interrupt::{LOOK, check_interrupt};
 
 /// What a request may take unless an option says otherwise. With the retries a dead server costs a few times as much.
 const TIMEOUTS: [(&str, &str); 2] = [("connect_timeout", "3 seconds"), ("timeout", "30 seconds")];
@@ -28,8 +28,6 @@ const TIMEOUTS: [(&str, &str); 2] = [("connect_timeout", "3 seconds"), ("timeout
 const RETRIES: (usize, Duration) = (2, Duration::from_secs(5));
 /// A list, a size or a footer is small: a store that has not given it by then does not answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks at whether the learner wants to stop.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// How a store is reached: names and values as polars reads them.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,7 +199,7 @@ fn wait<T>(url: &str, options: &StoreOptions, work: impl Future<Output = PolarsR
             if start.elapsed() > PATIENCE && !options.0.contains_key("timeout") {
                 return Err(explain(url, options, "timed out"));
             }
-            if let Ok(answer) = tokio::time::timeout(PAUSE, &mut work).await {
+            if let Ok(answer) = tokio::time::timeout(LOOK, &mut work).await {
                 return answer.map_err(|cause| explain(url, options, &cause.to_string()));
             }
         }

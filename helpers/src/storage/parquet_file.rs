@@ -11,7 +11,7 @@ use polars::prelude::{
 
 use super::object_store::{self, StoreOptions};
 use super::quiet::quietly;
-use super::store::ending;
+use super::store::{PARQUET, ending};
 use super::{Store, url};
 use crate::error::{Error, Result};
 
@@ -47,16 +47,15 @@ impl<'a> ParquetFile<'a> {
         }
         let mut reader = ParquetReader::new(self.open()?);
         let footer = flat(quietly(|| reader.get_metadata().and_then(|metadata| footer_of(metadata))));
-        footer.map_err(
-            |cause| {
-                if self.is_named_otherwise() { self.foreign() } else { self.damaged("its footer", &cause) }
-            },
-        )
+        footer.map_err(|cause| match self.is_named_otherwise() {
+            true => self.foreign(),
+            false => self.damaged("its footer", &cause),
+        })
     }
 
     /// Whether it has the ending of another format.
     fn is_named_otherwise(self) -> bool {
-        ending(self.path).is_some_and(|ending| ending != "parquet" && ending != "pq")
+        ending(self.path).is_some_and(|ending| !PARQUET.contains(&ending.as_str()))
     }
 
     fn foreign(self) -> Error {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
 
 use polars::prelude::LazyFrame;
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,8 @@ use super::rows::rows;
 use super::shard::{Shard, Share};
 use super::{Group, ScanRun, ShardBy, Store, any_number, fault, memory, url};
 use crate::error::{Error, Result};
-use crate::interrupt::check_interrupt;
+use crate::interrupt::receive;
 use crate::process;
-
-/// Between two looks at whether the learner wants to stop.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads a table and computes, for each group of rows, how many there are and the means of some columns.
 ///
@@ -205,17 +202,8 @@ impl Scan {
         };
         let thread = std::thread::Builder::new().name("onramp scan".to_string()).spawn(work);
         thread.map_err(|cause| Error::io("starting a thread that reads", cause))?;
-        loop {
-            match answer.recv_timeout(PAUSE) {
-                Ok(computed) => return Ok(computed),
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::Worker("the thread that reads a table has ended without an answer".to_string()));
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    check_interrupt().inspect_err(|_| cancelled.store(true, Ordering::Relaxed))?;
-                }
-            }
-        }
+        let computed = receive(&answer).inspect_err(|_| cancelled.store(true, Ordering::Relaxed))?;
+        computed.ok_or_else(|| Error::Worker("the thread that reads a table has ended without an answer".to_string()))
     }
 
     /// Which part it reads, for the table.

@@ -154,7 +154,7 @@ impl Store {
     }
 
     pub(super) fn is_csv(&self) -> bool {
-        self.files.first().and_then(|file| ending(file)).is_some_and(|ending| ending == "csv")
+        self.files.first().and_then(|file| ending(file)).is_some_and(|ending| ending == CSV)
     }
 
     /// Whether its files may lie in folders such as `part=0`, whose names are columns.
@@ -182,8 +182,8 @@ fn local(path: &Path) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
         Some(Manifest { table, layout }) => {
             expected_files(path, layout.parts(path, table.rows()), |file| file.is_file())?
         }
-        None if path.is_dir() => match files_below(path, &["parquet", "pq"])? {
-            none if none.is_empty() => files_below(path, &["csv"])?,
+        None if path.is_dir() => match files_below(path, &PARQUET)? {
+            none if none.is_empty() => files_below(path, &[CSV])?,
             files => files,
         },
         None => vec![path.to_path_buf()],
@@ -201,7 +201,7 @@ fn local(path: &Path) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
 fn remote(url: &str, options: &StoreOptions) -> Result<(Vec<PathBuf>, Option<Manifest>)> {
     let path = Path::new(url);
     let is_pattern = url.contains(['*', '[']);
-    let is_file = ending(path).is_some_and(|ending| ["parquet", "pq", "csv"].contains(&ending.as_str()));
+    let is_file = ending(path).is_some_and(|ending| ending == CSV || PARQUET.contains(&ending.as_str()));
     if is_file && !is_pattern || object_store::is_web(url) {
         // Only asks whether it is there.
         object_store::size(url, options)?;
@@ -295,6 +295,11 @@ fn expected_files(path: &Path, parts: Vec<Part>, is_there: impl Fn(&Path) -> boo
     }
     Ok(parts.into_iter().map(|part| part.file).collect())
 }
+
+/// The endings of Parquet files.
+pub(super) const PARQUET: [&str; 2] = ["parquet", "pq"];
+/// And of CSV files.
+const CSV: &str = "csv";
 
 /// The ending of a file's name or address, without a question to the server, in small letters.
 pub(super) fn ending(path: &Path) -> Option<String> {

@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::serving::http::Problem;
 
-/// Milliseconds that are left for a call.
-pub(super) const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 /// The number of a call. A hop does the work of a call once, even when it is asked twice.
 pub(super) const CALL: HeaderName = HeaderName::from_static("x-call");
 /// Which copy of a call it is: 1, or 2 for the hedge.

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http_body_util::Full;
 use serde::Deserialize;
 
-use super::answer::{CALL, COPY, ChainAnswer, DEADLINE, Failure, PATH};
+use super::answer::{CALL, COPY, ChainAnswer, Failure, PATH};
 use super::breaker::Breaker;
 use super::hedge::Hedging;
 use super::hop::NextHop;
 use crate::error::Result;
 use crate::serving::client::Client;
-use crate::serving::http::REQUEST_ID;
+use crate::serving::http::{DEADLINE, REQUEST_ID};
 
 /// What is wanted of the next hop.
 #[derive(Debug, Clone)]

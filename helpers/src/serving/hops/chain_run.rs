@@ -15,6 +15,7 @@ use super::chain::Chain;
 use crate::display::{Table, significant};
 use crate::error::{Error, Result};
 use crate::figure::Figure;
+use crate::measure::share::percentile;
 use crate::measure::{Estimate, Provenance};
 
 /// The interval that holds all but one of a thousand runs.
@@ -61,10 +62,8 @@ impl ChainPoint {
 
     /// The latency that this share of the answered calls did not exceed, such as 0.99 for p99, in seconds; none without calls.
     pub fn percentile_seconds(&self, share: f64) -> Option<f64> {
-        let mut sorted = self.latencies_seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        let rank = (share.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
-        sorted.get(rank.max(1) - 1).copied()
+        let value = percentile(&mut self.latencies_seconds.clone(), share.clamp(0.0, 1.0));
+        (!value.is_nan()).then_some(value)
     }
 }
 

@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
-use super::answer::{CALL, COPY, ChainAnswer, DEADLINE, Failure, PATH, Visit};
+use super::answer::{CALL, COPY, ChainAnswer, Failure, PATH, Visit};
 use super::caller::{Call, Caller};
 use super::hop::Hop;
 use crate::error::Result;
-use crate::serving::http::{ConnectionLimits, Prepared, Problem, REQUEST_ID};
+use crate::serving::http::{ConnectionLimits, DEADLINE, Prepared, Problem, REQUEST_ID};
 use crate::serving::stop::Stop;
 
 /// Of the time that is left after its own work, this share is passed on.

@@ -21,7 +21,7 @@ use super::file_store::FileStore;
 use super::key::{LONGEST_VALUE_BYTES, check_key};
 use super::remote_store::tag;
 use super::session_store::Expected;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::serving::http::{ConnectionLimits, Prepared, Problem, whole_body};
 use crate::serving::listener::{Listener, listener_setters};
 use crate::serving::service::{Service, ServiceProcess};
@@ -95,7 +95,7 @@ struct Stored {
 }
 
 async fn ready(Shared(stored): Shared<Arc<Stored>>) -> Result<&'static str, Problem> {
-    stored.store.get("ready").await.map(|_| "ready\n").map_err(problem)
+    stored.store.get("ready").await.map(|_| "ready\n").map_err(Problem::from)
 }
 
 async fn read(
@@ -103,7 +103,7 @@ async fn read(
     key: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let key = checked(key)?;
-    match stored.store.get(&key).await.map_err(problem)? {
+    match stored.store.get(&key).await? {
         Some(value) => {
             Ok(([(ETAG, tag(&value)), (CONTENT_TYPE, "application/octet-stream".to_string())], value).into_response())
         }
@@ -126,7 +126,7 @@ async fn write(
         ),
         _ => problem,
     })?;
-    if stored.store.put(&key, expected, &value).await.map_err(problem)? {
+    if stored.store.put(&key, expected, &value).await? {
         return Ok((StatusCode::NO_CONTENT, [(ETAG, tag(&value))]).into_response());
     }
     Err(Problem::new(
@@ -137,7 +137,7 @@ async fn write(
 
 fn checked(key: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     let Path(key) = key.map_err(|cause| Problem::bad_request(format!("this is no session's name: {cause}")))?;
-    check_key(&key).map_err(problem)?;
+    check_key(&key)?;
     Ok(key)
 }
 
@@ -148,12 +148,5 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
         (None, Some("*")) => Ok(Expected::Nothing),
         (Some(tag), None) if tag.starts_with('"') && tag.ends_with('"') => Ok(Expected::Tagged(tag.to_string())),
         _ => Err(Problem::bad_request("send at most one of If-None-Match: * and If-Match with one ETag in quotes")),
-    }
-}
-
-fn problem(error: Error) -> Problem {
-    match error {
-        Error::InvalidInput(text) => Problem::bad_request(text),
-        error => Problem::unavailable(error.to_string()),
     }
 }
